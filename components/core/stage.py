@@ -1,0 +1,115 @@
+"""What a stage is: a name, a config, and a function from input folders to one output folder.
+
+In: a frozen config and paths of artifacts. Out: files below ``output`` and a Report.
+In between: the function touches nothing else. Its keyword-only arguments of type Path are its inputs;
+``output`` is an empty scratch folder that gets its final name only if the books balance.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from components.core.errors import StageError
+
+OUTPUT, LIVE = "output", "live"
+
+
+class Config(BaseModel):
+    """Base of every stage's section of params.yaml: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Live(Protocol):
+    """Takes the numbers of a running stage as they come; they never reach an artifact."""
+
+    def __call__(self, step: int, values: Mapping[str, float], /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Books:
+    """What came in, what was kept, what was dropped and why: ``received == kept + sum(dropped)``."""
+
+    received: int
+    kept: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def check(self, stage: str) -> None:
+        """Raises StageError when the books do not balance."""
+        dropped = sum(self.dropped.values())
+        if self.received != self.kept + dropped:
+            raise StageError(
+                f"stage {stage}, books",
+                found=f"{self.received} received, {self.kept} kept, {dropped} dropped",
+                expected="received = kept + dropped",
+                fix="this is a fault of the stage: report it with the params.yaml that shows it",
+            )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a stage tells about its work. Holds no clock, no host and no path, so equal work reads equal."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    books: Books | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as it stands in ``report.json``: flat numbers first, the way metric tools read them."""
+        values: dict[str, Any] = dict(self.metrics)
+        if self.books is not None:
+            values |= {"received": self.books.received, "kept": self.books.kept}
+            values["dropped"] = dict(self.books.dropped)
+        return values
+
+
+StageFunction = Callable[..., Report]
+
+
+def _nothing(_config: Any, **_inputs: Path) -> Iterable[Path]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the chain, described as a value; ``components.core.execute`` runs it.
+
+    Attributes:
+        name: the one name of the step: DVC stage, Prefect task, params section (``@`` becomes a dot).
+        config: the type of its params section.
+        function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live]) -> Report``.
+        reads: further paths that the inputs name (the files that a lock pins), allowed for reading.
+        state: folders of a service that the stage may read and write (a registry's database).
+        environment: names of environment variables that it may see; none may change an artifact.
+        network: whether it may open TCP connections.
+    """
+
+    name: str
+    config: type[Config]
+    function: StageFunction
+    reads: Callable[..., Iterable[Path]] = _nothing
+    state: tuple[Path, ...] = ()
+    environment: tuple[str, ...] = ()
+    network: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the input artifacts, in the order of the function's signature."""
+        parameters = inspect.signature(self.function).parameters.values()
+        keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        return tuple(name for name in keywords if name not in (OUTPUT, LIVE))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the function tells its numbers while it runs."""
+        return LIVE in inspect.signature(self.function).parameters
+
+    @property
+    def section(self) -> str:
+        """The dotted key of its section in params.yaml."""
+        return self.name.replace("@", ".")
