@@ -51,7 +51,7 @@ def section(values: dict[str, Any], stage: Stage, path: Path = PARAMS) -> Config
 def parse(value: Any, config: type[ConfigT], where: str) -> ConfigT:
     """``value`` as a config, checked strictly. Raises ParamsError naming the first key that is wrong."""
     try:
-        return config.model_validate_json(json.dumps(value))
+        return config.model_validate_json(json.dumps(value, allow_nan=False))
     except ValidationError as error:
         raise _explain(error, config, where) from None
     except (TypeError, ValueError) as error:
@@ -75,7 +75,8 @@ def check_all(values: dict[str, Any], stages: Iterable[Stage], path: Path = PARA
 
 
 def _explain(error: ValidationError, config: type[Config], where: str) -> ParamsError:
-    first = error.errors(include_url=False)[0]
+    # A misspelt key shows up twice, as unknown and as missing; the first of the two is what helps.
+    first = min(error.errors(include_url=False), key=lambda told: told["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     place = f"{where}.{key}" if key else where
     if first["type"] == "extra_forbidden":

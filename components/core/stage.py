@@ -87,6 +87,8 @@ class Stage:
         state: folders of a service that the stage may read and write (a registry's database).
         environment: names of environment variables that it may see; none may change an artifact.
         network: whether it may open TCP connections.
+        is_current: a quick look, with the function's own arguments, whether the world outside already is as the
+            stage would leave it; only for stages that change a service and therefore run every time.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Stage:
     state: tuple[Path, ...] = ()
     environment: tuple[str, ...] = ()
     network: bool = False
+    is_current: Callable[..., bool] | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:

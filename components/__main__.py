@@ -1,0 +1,111 @@
+"""Run one stage by hand: ``python -m components STAGE --INPUT PATH... --output PATH``.
+
+In: the name of a stage and the paths of its artifacts, as dvc.yaml writes them. Out: the output folder, whole,
+or one clear sentence and an exit code. In between: the values come from params.yaml.
+
+This module is where rooms meet: it hands the registry's live run to the trainer and checks what no room can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core import params
+from components.core.child import find_stage
+from components.core.errors import PedigreeError
+from components.core.execute import CODE_ROOT, Order, execute
+from components.core.fingerprints import write_fingerprints
+from components.core.stage import Live, Stage
+
+# Every stage in the order of the chain, and the room it lives in.
+STAGES = {
+    "ingest": "ingest",
+    "validate@documents": "validate",
+    "preprocess": "preprocess",
+    "validate@corpus": "validate",
+    "tokenizer": "tokenizer",
+    "pack": "pack",
+    "validate@tokens": "validate",
+    "train": "train",
+    "evaluate": "evaluate",
+    "register": "registry",
+    "promote": "registry",
+}
+FINGERPRINT = "fingerprint"
+SOURCES_LOCK = Path("sources.lock.json")
+
+
+def stage(name: str) -> Stage:
+    """The stage called ``name``."""
+    return find_stage(STAGES[name], name)
+
+
+def check_params() -> None:
+    """Check every section of params.yaml at once. Raises ParamsError."""
+    params.check_all(params.load(), map(stage, STAGES))
+
+
+def fingerprint(output: Path) -> list[str]:
+    """Check params.yaml and the pins, then write each room's fingerprint; returns the stages whose code changed."""
+    from components.ingest import check_pins
+
+    check_params()
+    check_pins(SOURCES_LOCK)
+    rooms = {name.partition("@")[0]: room for name, room in STAGES.items()}
+    return write_fingerprints(output, rooms, CODE_ROOT)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the stage that the arguments name; returns the exit code of ``components.core.errors``."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser(words[0] if words else "").parse_args(words)
+        if options.stage == FINGERPRINT:
+            _tell_changes(fingerprint(options.output))
+        else:
+            _run(stage(options.stage), options)
+    except PedigreeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _run(chosen: Stage, options: argparse.Namespace) -> None:
+    inputs = {name: getattr(options, name) for name in chosen.inputs}
+    order = Order(chosen, STAGES[chosen.name], inputs, options.output)
+    execute(order, observe=_open_live_run if chosen.is_live else None)
+
+
+def _open_live_run(execution: str, values: Mapping[str, Any]) -> Live:
+    from components.registry import open_live_run
+
+    live: Live = open_live_run(execution, values)
+    return live
+
+
+def _tell_changes(changed: list[str]) -> None:
+    text = f"the code of {', '.join(changed)} changed" if changed else "no stage's code changed"
+    print(f"fingerprint: {text}", file=sys.stderr)
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    """The arguments of stage ``name``; only its room is imported, since every stage passes through here."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m components {name}" if name in STAGES else "python -m components",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("stage", choices=[FINGERPRINT, *STAGES], metavar="STAGE", help=", ".join(STAGES))
+    for argument in stage(name).inputs if name in STAGES else ():
+        parser.add_argument(f"--{argument}", type=Path, required=True, help=f"path of the input `{argument}`")
+    parser.add_argument("--output", type=Path, required=name == FINGERPRINT, help="folder that gets the result")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The outer process of a stage: prepares a scratch folder, starts the inner process, gives its output a final name.
+
+In: a stage, the paths of its inputs and of its output. Out: the output folder, whole, or a PedigreeError.
+In between: the inner process (``components.core.child``) sees a fixed environment and only declared paths; it
+dies with this one, and this one with the driver that started it. Nothing done here can change an artifact.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core import errors, files, params
+from components.core.child import Job
+from components.core.errors import PedigreeError, WorkspaceError
+from components.core.fingerprints import Fingerprint, Sources
+from components.core.lock import STATE, hold_workspace
+from components.core.records import artifact_digest, execution_digest
+from components.core.stage import Config, Live, Stage
+
+CODE_ROOT = Path(__file__).resolve().parents[2]
+_SECONDS_BETWEEN_LOOKS = 0.5
+Observer = Callable[[str, Mapping[str, Any]], Live]
+
+
+@dataclass(frozen=True)
+class Order:
+    """One stage to run: where its inputs are and where its output shall be (None for a stage without files)."""
+
+    stage: Stage
+    room: str
+    inputs: dict[str, Path]
+    output: Path | None
+    params_file: Path = params.PARAMS
+
+
+def execute(order: Order, observe: Observer | None = None) -> bool:
+    """Run a stage; returns whether it ran (False: it was current). Raises PedigreeError.
+
+    ``observe(execution, params)`` opens a Live that is told the stage's numbers while it runs; it may have a
+    ``close()``. The workspace is held for as long as the stage runs.
+    """
+    _follow_driver()
+    with hold_workspace(f"stage {order.stage.name}"):
+        config = params.section(params.load(order.params_file), order.stage, order.params_file)
+        if _is_current(order, config):
+            print(f"stage {order.stage.name}: nothing to do", file=sys.stderr)
+            return False
+        with _scratch(order.stage.name) as scratch, _disk_full_told(order.stage.name):
+            job = _prepare(order, config, scratch)
+            _run_inner(order, job, scratch, observe)
+            if order.output is not None:
+                files.move_whole(Path(job.output), order.output)
+    return True
+
+
+def _is_current(order: Order, config: Config) -> bool:
+    look = order.stage.is_current
+    return look is not None and look(config, **order.inputs, **({"output": order.output} if order.output else {}))
+
+
+def _prepare(order: Order, config: Config, scratch: Path) -> Job:
+    stage, section = order.stage, config.model_dump(mode="json")
+    fingerprint = Sources(CODE_ROOT).fingerprint(order.room)
+    digests = {name: artifact_digest(path) for name, path in order.inputs.items()}
+    for name in ("code", "home", "tmp", "output", "work"):
+        (scratch / name).mkdir()
+    (scratch / "code" / "components").symlink_to(CODE_ROOT / "components")
+    for folder in stage.state:
+        folder.mkdir(parents=True, exist_ok=True)
+    job = Job(
+        stage=stage.name, room=order.room, params=section, fingerprint=fingerprint.digest,
+        modules=list(fingerprint.modules),
+        execution=execution_digest(stage.name, fingerprint.digest, section, digests),
+        inputs={name: str(path.resolve()) for name, path in order.inputs.items()}, digests=digests,
+        output=str(scratch / "output") if order.output else "", live=str(scratch / "live.jsonl"),
+        result=str(scratch / "result.json"), readable=list(_readable(order, config, fingerprint)),
+        writable=[str(scratch), *(str(folder.resolve()) for folder in stage.state)],
+        listable=[str(CODE_ROOT / "components")], network=stage.network,
+    )  # fmt: skip
+    files.write_json(scratch / "job.json", vars(job))
+    return job
+
+
+def _readable(order: Order, config: Config, fingerprint: Fingerprint) -> Iterator[str]:
+    """Declared inputs, what they name, and exactly the code of the fingerprint."""
+    yield from (str(path.resolve()) for path in order.inputs.values())
+    yield from (str(path.resolve()) for path in order.stage.reads(config, **order.inputs))
+    sources = Sources(CODE_ROOT)
+    yield from (str(path) for name in fingerprint.modules if (path := sources.path(name)))
+    yield from (str(CODE_ROOT / name) for name in fingerprint.resources)
+
+
+def _run_inner(order: Order, job: Job, scratch: Path, observe: Observer | None) -> None:
+    from components.core.sandbox import environment
+
+    passed = {name: os.environ[name] for name in order.stage.environment if name in os.environ}
+    command = [sys.executable, "-P", "-m", "components.core.child", str(scratch / "job.json")]
+    with _observed(job, order.stage, observe):
+        inner = subprocess.Popen(
+            command, cwd=scratch / "work", env=environment(scratch, passed), stdin=subprocess.DEVNULL
+        )
+        code = _wait(inner)
+    if code:
+        raise _explain(order, job, code, scratch)
+
+
+def _wait(inner: subprocess.Popen[bytes]) -> int:
+    """Wait for the inner process; a signal to this one is passed on and ends both."""
+
+    def pass_on(number: int, _frame: object) -> None:
+        inner.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return inner.wait()
+    finally:
+        inner.kill()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _explain(order: Order, job: Job, code: int, scratch: Path) -> PedigreeError:
+    result = Path(job.result)
+    if result.exists():
+        told = files.read_json(result)
+        kind: type[PedigreeError] = getattr(errors, told.pop("kind"))
+        return _enrich(order, kind(**told), Path(job.output) if job.output else None)
+    if code < 0:
+        name = signal.Signals(-code).name
+        fix = "run again: nothing half-done was left; after SIGKILL look at the memory (`dmesg`)"
+        where = f"stage {order.stage.name}"
+        return PedigreeError(where, found=f"ended by {name}", expected="an end of its own", fix=fix)
+    return PedigreeError(
+        f"stage {order.stage.name}", found="a fault in its code (the traceback above)", expected="a finished stage",
+        fix="report it with the traceback and params.yaml",
+    )  # fmt: skip
+
+
+def _enrich(order: Order, error: PedigreeError, output: Path | None) -> PedigreeError:
+    if isinstance(error, errors.SandboxError):
+        error.fix = _how_to_declare(order, error.found)
+    if isinstance(error, errors.GateError) and output is not None and any(output.iterdir()):
+        kept = STATE / "failed" / order.stage.name
+        files.move_whole(output, kept)
+        error.fix += f"\n  look at:  {kept}/page.html" if (kept / "page.html").exists() else f"\n  look at:  {kept}"
+    return error
+
+
+def _how_to_declare(order: Order, found: str) -> str:
+    path = found.removeprefix("an attempt to use ")
+    with suppress(ValueError):
+        path = str(Path(path).relative_to(Path.cwd()))
+    line = _line_of_stage(order.stage.name)
+    where = f"dvc.yaml, line {line} (stage {order.stage.name})" if line else f"dvc.yaml, stage {order.stage.name}"
+    return f"declare it in {where}: add `--NAME {path}` to cmd and `{path}` to deps"
+
+
+def _line_of_stage(name: str) -> int | None:
+    """The line of dvc.yaml where the stage's block begins, counted from one."""
+    path, key = Path("dvc.yaml"), f"  {name.partition('@')[0]}:"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((number for number, line in enumerate(lines, start=1) if line.startswith(key)), None)
+
+
+@contextmanager
+def _observed(job: Job, stage: Stage, observe: Observer | None) -> Iterator[None]:
+    """While the block runs, hand every line of the live file to the observer."""
+    if observe is None or not stage.is_live:
+        yield
+        return
+    live, done = observe(job.execution, job.params), threading.Event()
+    thread = threading.Thread(target=_follow, args=(Path(job.live), live, done), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        if close := getattr(live, "close", None):
+            close()
+
+
+def _follow(path: Path, live: Live, done: threading.Event) -> None:
+    position, is_last = 0, False
+    while not is_last:
+        is_last = done.wait(_SECONDS_BETWEEN_LOOKS)
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            file.seek(position)
+            block = file.read()
+        whole = block[: block.rfind(b"\n") + 1]
+        position += len(whole)
+        for line in whole.splitlines():
+            values = json.loads(line)
+            live(values.pop("step"), values)
+
+
+@contextmanager
+def _scratch(name: str) -> Iterator[Path]:
+    """An empty folder for one stage, on the disk of the final name; what a killed run left there goes first."""
+    folder = (STATE / "scratch" / name).resolve()
+    files.remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        files.remove(folder)
+
+
+@contextmanager
+def _disk_full_told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise WorkspaceError(
+            f"stage {name}", found="no space left on the disk", expected="room for its output",
+            fix="free some space (`dvc gc -w` removes results that nothing refers to) and run again",
+        ) from None  # fmt: skip
+
+
+def _follow_driver() -> None:
+    """End this process, and with it the inner one, when the driver that started it is gone.
+
+    DVC runs a command through a shell and leaves it running when DVC itself is killed; the orphan would
+    write beside the next run. So when DVC drives, its process is watched too.
+    """
+    if "DVC_ROOT" not in os.environ or not hasattr(os, "pidfd_open"):
+        return
+    parents = [os.getppid(), _parent_of(os.getppid())]
+    watched = []
+    for pid in parents:
+        if pid > 1:
+            with suppress(OSError):
+                watched.append(os.pidfd_open(pid))
+    if watched:
+        threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+
+
+def _end_with(watched: list[int]) -> None:
+    select.select(watched, [], [])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])

@@ -1,0 +1,213 @@
+"""What code a stage is: the digest of everything in the project that it imports, and of its libraries' versions.
+
+In: a room's package and the project's sources, parsed and never run. Out: a fingerprint per stage.
+In between: comments, docstrings and formatting do not count; a helper three imports away does, and so do the
+interpreter and every installed library that the code or one of its libraries asks for.
+
+Covered: static imports anywhere in a module, files beside the modules of a package (templates, tables).
+Not covered: modules named only at run time. ``components.core.child`` therefore refuses, after the stage ran,
+every project module that was loaded and is not in the fingerprint.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import platform
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from components.core.files import canonical_json, digest_of, sha256_bytes, write_json
+
+RUNNER = "components.core.child"
+_PROJECT_PACKAGES = ("components", "flows")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The identity of a stage's code.
+
+    ``modules`` maps module names to digests of their parsed code, ``resources`` maps other files of the same
+    packages to digests of their bytes, ``libraries`` maps distributions to versions.
+    """
+
+    python: str
+    modules: dict[str, str]
+    resources: dict[str, str]
+    libraries: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """One digest for all of it."""
+        return digest_of(vars(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """The fingerprint as it stands in its file."""
+        return {**vars(self), "digest": self.digest}
+
+
+@dataclass
+class Sources:
+    """The project's modules below ``root``, each parsed at most once."""
+
+    root: Path
+    _parsed: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+
+    def fingerprint(self, room: str) -> Fingerprint:
+        """The fingerprint of the stages of ``components/<room>``."""
+        modules, imports = self._close_over([f"components.{room}", RUNNER])
+        return Fingerprint(
+            python=platform.python_version(),
+            modules={name: self._parse(name)[0] for name in sorted(modules)},
+            resources=dict(self._resources(modules)),
+            libraries=_versions(frozenset(imports)),
+        )
+
+    def path(self, module: str) -> Path | None:
+        """The file of a project module, or None when there is no such module."""
+        base = self.root.joinpath(*module.split("."))
+        candidates = (base / "__init__.py", base.with_suffix(".py"))
+        return next((path for path in candidates if path.is_file()), None)
+
+    def _close_over(self, start: Iterable[str]) -> tuple[set[str], set[str]]:
+        waiting, modules, libraries = list(start), set[str](), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in modules:
+                continue
+            modules.add(name)
+            for imported in self._parse(name)[1]:
+                if imported.partition(".")[0] in _PROJECT_PACKAGES:
+                    waiting.extend(self._with_parents(imported))
+                else:
+                    libraries.add(imported)
+        return modules, {name for name in libraries if name.partition(".")[0] not in sys.stdlib_module_names}
+
+    def _with_parents(self, name: str) -> Iterator[str]:
+        parts = name.split(".")
+        for length in range(1, len(parts) + 1):
+            module = ".".join(parts[:length])
+            if self.path(module):
+                yield module
+
+    def _parse(self, module: str) -> tuple[str, frozenset[str]]:
+        if module not in self._parsed:
+            path = self.path(module)
+            tree = ast.parse(path.read_bytes() if path else b"", filename=str(path))
+            package = module if path and path.name == "__init__.py" else module.rpartition(".")[0]
+            imports = frozenset(_imports(tree, package))
+            self._parsed[module] = (_digest_of_code(tree), imports)
+        return self._parsed[module]
+
+    def _resources(self, modules: set[str]) -> Iterator[tuple[str, str]]:
+        folders = {path.parent for name in modules if (path := self.path(name))}
+        for folder in sorted(folders):
+            for path in sorted(folder.iterdir()):
+                if path.is_file() and path.suffix not in (".py", ".pyc"):
+                    yield path.relative_to(self.root).as_posix(), sha256_bytes(path.read_bytes())
+
+
+def write_fingerprints(output: Path, rooms: dict[str, str], root: Path) -> list[str]:
+    """Write ``<output>/<stage>.json`` for each stage of ``rooms`` (stage name to room); returns those that changed."""
+    sources, changed = Sources(root), []
+    for stage, room in rooms.items():
+        path, value = output / f"{stage}.json", sources.fingerprint(room).as_json()
+        before = path.read_bytes() if path.exists() else b""
+        if before != canonical_json(value):
+            write_json(path, value)
+            changed.append(stage)
+    return changed
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, package)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def _digest_of_code(tree: ast.Module) -> str:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = _without_docstring(node.body)
+    return sha256_bytes(ast.dump(tree).encode())
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    match body:
+        case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+            return rest
+    return body
+
+
+def _versions(imports: frozenset[str]) -> dict[str, str]:
+    waiting, found = [_distribution_of(name) for name in sorted(imports)], dict[str, str]()
+    while waiting:
+        name = waiting.pop()
+        installed = _installed(name) if name and name not in found else None
+        if installed is not None:
+            found[name] = installed[0]
+            waiting.extend(installed[1])
+    return dict(sorted(found.items()))
+
+
+def _distribution_of(module: str) -> str:
+    """The normalised distribution that provides an imported module; its own name when nothing provides it."""
+    parts = module.split(".")
+    for name in (_normalise("-".join(parts[:2])), _normalise(parts[0])):
+        if _installed(name):
+            return name
+    return _normalise(next(iter(_providers().get(parts[0], [])), parts[0]))
+
+
+@cache
+def _providers() -> dict[str, list[str]]:
+    return {name: sorted(found) for name, found in importlib.metadata.packages_distributions().items()}
+
+
+@cache
+def _installed(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """Version and normalised requirements of an installed distribution, or None."""
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    # The email parser behind ``distribution.version`` costs a millisecond each; the header is plain enough.
+    header = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
+    version = re.search(r"^Version: (.+)$", header, flags=re.MULTILINE)
+    return (version[1] if version else distribution.version), tuple(_requirements(header))
+
+
+def _requirements(header: str) -> Iterator[str]:
+    from packaging.requirements import Requirement
+
+    for line in _required_lines(header):
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield _normalise(requirement.name)
+
+
+def _required_lines(header: str) -> Iterator[str]:
+    for line in re.findall(r"^Requires-Dist: (.+)$", header, flags=re.MULTILINE):
+        # Most lines belong to extras; parsing them all would take longer than the rest of the fingerprint.
+        if "extra ==" not in line or " or " in line:
+            yield line
+
+
+def _normalise(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
