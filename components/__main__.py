@@ -19,6 +19,7 @@ from components.core.child import find_stage
 from components.core.errors import PedigreeError
 from components.core.execute import CODE_ROOT, Order, execute
 from components.core.fingerprints import write_fingerprints
+from components.core.seals import expose_silent_changes
 from components.core.stage import Live, Stage
 
 # Every stage in the order of the chain, and the room it lives in.
@@ -50,11 +51,15 @@ def check_params() -> None:
 
 
 def fingerprint(output: Path) -> list[str]:
-    """Check params.yaml and the pins, then write each room's fingerprint; returns the stages whose code changed."""
+    """What runs before every stage: returns the stages whose code changed, their fingerprints written.
+
+    Checks params.yaml and the pinned sources, and exposes outputs that were changed silently.
+    """
     from components.ingest import check_pins
 
     check_params()
     check_pins(SOURCES_LOCK)
+    expose_silent_changes(output.parent)
     rooms = {name.partition("@")[0]: room for name, room in STAGES.items()}
     return write_fingerprints(output, rooms, CODE_ROOT)
 

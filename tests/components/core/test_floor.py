@@ -56,7 +56,7 @@ def test_params_are_read_as_yaml_1_2_like_dvc_reads_them(tmp_path: Path) -> None
         ("toy: {one: {size_tokens: 0}}", "toy.one.size_tokens", "greater than or equal to 1"),
         ("toy: {one: {size_tokenz: 3}}", "toy.one.size_tokenz", "did you mean 'size_tokens'?"),
         ("toy: {one: {}}", "toy.one.size_tokens", "nothing"),
-        ("toy: {one: {size_tokens: .nan}}", "toy.one", "nan"),
+        ("toy: {one: {size_tokens: .nan}}", "toy.one", "not JSON compliant"),
         ("toy: {}", "toy.one", "no such section"),
         ("[1]", "params.yaml", "list"),
         ("toy: {one: [", "params.yaml", "line 1"),
@@ -100,7 +100,8 @@ def make_artifact(folder: Path) -> Path:
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "a.bin").write_bytes(b"abc")
     (folder / "b.txt").write_text("b")
-    Record(stage="toy", execution="e", fingerprint="f", params={"x": 1}, inputs={}, files=describe_files(folder)).save(folder)
+    entries = describe_files(folder)
+    Record(stage="toy", execution="e", fingerprint="f", params={"x": 1}, inputs={}, files=entries).save(folder)
     return folder
 
 
@@ -134,7 +135,10 @@ def test_a_damaged_artifact_is_refused_with_the_file_named(tmp_path: Path, fault
 
 
 def test_a_second_driver_is_told_who_holds_the_workspace(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from components.core.lock import hold_workspace\nwith hold_workspace('x', pathlib.Path(sys.argv[1])): pass"
+    code = (
+        "import sys, pathlib; from components.core.lock import hold_workspace\n"
+        "with hold_workspace('x', pathlib.Path(sys.argv[1])): pass"
+    )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with hold_workspace("pedigree run", tmp_path):
         other = subprocess.run(command, env={"PATH": "/usr/bin"}, capture_output=True, text=True, check=False)

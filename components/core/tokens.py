@@ -1,0 +1,161 @@
+"""Packed tokens as every room meets them: one stream per split, cut into windows, with a way back to documents.
+
+In: the folder of the pack stage. Out: windows of token numbers, and which documents each window shows.
+In between: a split's stream is its documents one after the other, each followed by end of text. Window i is
+``stream[i * T : i * T + T + 1]`` for a context of T tokens: T inputs and, one further, T targets. Neighbouring
+windows share one token, so every token but the first is a target exactly once, up to the last whole window.
+Files are memory-mapped; nothing is read before it is asked for.
+
+    layout.json           the numbers of class Layout
+    S.tokens.npy          the stream of split S: uint16 or uint32, little-endian     [num_tokens]
+    S.offsets.npy         where each document starts in it, and where the last ends  [num_documents + 1] int64
+    S.documents.parquet   doc_id, source, num_bytes (UTF-8), num_tokens (with end of text) of each document
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.core.errors import InputError
+
+LAYOUT = "layout.json"
+SPLITS = ("train", "validation", "test")
+PACKED_DOCUMENTS = pa.schema([
+    pa.field("doc_id", pa.string(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("num_bytes", pa.int64(), nullable=False),
+    pa.field("num_tokens", pa.int64(), nullable=False),
+])  # fmt: skip
+
+
+class SplitLayout(BaseModel):
+    """How much a split holds."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    tokens: int = Field(ge=0)
+    documents: int = Field(ge=0)
+    windows: int = Field(ge=0)
+
+
+class Layout(BaseModel):
+    """What the folder of the pack stage holds: every token number is below ``vocabulary_size``."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    vocabulary_size: int = Field(ge=1)
+    context_tokens: int = Field(ge=1)
+    dtype: Literal["uint16", "uint32"]
+    end_of_text: int = Field(ge=0)
+    splits: dict[str, SplitLayout]
+
+
+def read_layout(folder: Path) -> Layout:
+    """The layout of a folder of packed tokens. Raises InputError."""
+    path = folder / LAYOUT
+    try:
+        return Layout.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _refuse(path, str(error).splitlines()[0], "the layout of packed tokens") from None
+
+
+def count_windows(num_tokens: int, context_tokens: int) -> int:
+    """How many whole windows a stream holds; the tokens after the last are in no window."""
+    return max(0, num_tokens - 1) // context_tokens
+
+
+@dataclass(frozen=True)
+class TokenSplit:
+    """One split of packed tokens, opened by ``TokenSplit.open``.
+
+    Attributes:
+        context_tokens: T, the number of inputs of a window.
+        stream: all tokens, memory-mapped.  # [num_tokens]
+        offsets: document d is ``stream[offsets[d]:offsets[d + 1]]``.  # [num_documents + 1]
+    """
+
+    folder: Path
+    name: str
+    context_tokens: int
+    stream: npt.NDArray[np.unsignedinteger]
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def open(cls, folder: Path, name: str) -> TokenSplit:
+        """Map the split ``name`` of ``folder``. Raises InputError when its files contradict the layout."""
+        layout = read_layout(folder)
+        if name not in layout.splits:
+            raise _refuse(folder / LAYOUT, f"no split {name}", f"one of {', '.join(sorted(layout.splits))}")
+        split = cls(
+            folder=folder,
+            name=name,
+            context_tokens=layout.context_tokens,
+            stream=_map(folder / f"{name}.tokens.npy", np.dtype(layout.dtype)),
+            offsets=_map(folder / f"{name}.offsets.npy", np.dtype(np.int64)),
+        )
+        _check(split, layout.splits[name])
+        return split
+
+    @property
+    def num_documents(self) -> int:
+        """How many documents the stream holds."""
+        return len(self.offsets) - 1
+
+    @property
+    def num_windows(self) -> int:
+        """How many whole windows the stream holds."""
+        return count_windows(len(self.stream), self.context_tokens)
+
+    def documents(self) -> pa.Table:
+        """The table of the documents, in the order of the stream: columns of ``PACKED_DOCUMENTS``."""
+        return pq.read_table(self.folder / f"{self.name}.documents.parquet")
+
+    def document(self, position: int) -> npt.NDArray[np.unsignedinteger]:
+        """The tokens of a document with its end of text.  # [num_tokens of the document]"""
+        return self.stream[self.offsets[position] : self.offsets[position + 1]]
+
+    def windows(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """The windows at ``positions``. Raises IndexError for one that is not there.  # [len(positions), T + 1]"""
+        if len(positions) and not 0 <= positions.min() <= positions.max() < self.num_windows:
+            raise IndexError(f"windows {positions.min()} to {positions.max()} of {self.num_windows}")
+        places = positions[:, None] * self.context_tokens + np.arange(self.context_tokens + 1)
+        return self.stream[places].astype(np.int32)
+
+    def documents_of(self, window: int) -> range:
+        """The positions of the documents of which a window shows at least one token, as input or target."""
+        first = window * self.context_tokens
+        ends = np.searchsorted(self.offsets, [first, first + self.context_tokens], side="right")
+        return range(int(ends[0]) - 1, int(ends[1]))
+
+    def windows_of(self, document: int) -> range:
+        """The windows that show at least one token of a document; none for one beyond the last whole window."""
+        first, end = int(self.offsets[document]), int(self.offsets[document + 1])
+        start = max(0, -(-first // self.context_tokens) - 1)
+        return range(start, min(self.num_windows, (end - 1) // self.context_tokens + 1))
+
+
+def _map(path: Path, dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise _refuse(path, str(error), f"a NumPy array of {dtype}") from None
+    if array.ndim != 1 or array.dtype != dtype.newbyteorder("<"):
+        raise _refuse(path, f"{array.dtype} of shape {array.shape}", f"{dtype} in one dimension, little-endian")
+    return array
+
+
+def _check(split: TokenSplit, layout: SplitLayout) -> None:
+    found = SplitLayout(tokens=len(split.stream), documents=split.num_documents, windows=split.num_windows)
+    if found != layout:
+        raise _refuse(split.folder / LAYOUT, f"{split.name}: {layout!r}", f"{found!r}, as the files hold")
+
+
+def _refuse(path: Path, found: str, expected: str) -> InputError:
+    fix = "restore it with `dvc checkout`, or remove the folder and run `pedigree run`"
+    return InputError(str(path), found=found, expected=expected, fix=fix)

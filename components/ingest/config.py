@@ -1,0 +1,66 @@
+"""The section ``ingest`` of params.yaml: which sources there are and what is still acceptable in them.
+
+In: plain values. Out: a frozen config. In between: names of sources are unique, for they are the names under
+which documents are counted, compared and withdrawn.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from components.core.stage import Config
+
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class DocumentationSource(Config):
+    """The documentation that is written inside installed packages; each package is a source of its own name."""
+
+    kind: Literal["documentation"]
+    packages: tuple[PackageName, ...] = Field(description="names as in `import NAME`", min_length=1)
+    min_characters: int = Field(100, description="shorter docstrings are set aside as too_short", ge=0)
+
+
+class FilesSource(Config):
+    """Local files: .txt, .jsonl or .parquet, each plain or with .gz, .bz2, .xz or .zst after it."""
+
+    kind: Literal["files"]
+    name: str = Field(description="name of the source", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    paths: tuple[str, ...] = Field(description="globs (** for any depth) below the project", min_length=1)
+    licence: str = Field(description="SPDX expression, or the words that grant the use", min_length=1)
+    text_field: str = Field("text", description="field (jsonl) or column (parquet) that holds the text", min_length=1)
+    separator: str | None = Field(
+        None, description="line between two documents of a .txt file; without, a file is one", max_length=1000
+    )
+
+
+Source = Annotated[DocumentationSource | FilesSource, Field(discriminator="kind")]
+
+
+class IngestConfig(Config):
+    """Where the text comes from."""
+
+    sources: tuple[Source, ...] = Field(description="read in this order", min_length=1)
+    shard_documents: int = Field(10_000, description="documents per Parquet shard", ge=1, le=10_000_000)
+    max_document_bytes: int = Field(16 << 20, description="larger ones are set aside as too_large", ge=1, le=1 << 30)
+    max_expanded_bytes: int = Field(64 << 30, description="what a compressed file may expand to", ge=1)
+    max_rejected_share: float = Field(
+        0.05, description="share of faulty documents above which the stage fails (too_short is no fault)", ge=0, le=1
+    )
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> IngestConfig:
+        names = source_names(self)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"one source per name, but {twice[0]!r} stands there twice")
+        return self
+
+
+def source_names(config: IngestConfig) -> list[str]:
+    """The names of all sources in order: of every package and of every set of files."""
+    names: list[str] = []
+    for source in config.sources:
+        names.extend(source.packages if isinstance(source, DocumentationSource) else [source.name])
+    return names

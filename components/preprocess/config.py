@@ -1,0 +1,33 @@
+"""The section ``preprocess`` of params.yaml: which texts are kept and how they are divided.
+
+In: plain values. Out: a frozen config. In between: bounds are in order and something is left for training.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from components.core.stage import Config
+
+
+class PreprocessConfig(Config):
+    """What happens to documents that passed the checks."""
+
+    seed: int = Field(1, description="another seed gives another division into splits", ge=0, lt=1 << 63)
+    min_characters: int = Field(100, description="of the normalised text", ge=1)
+    max_characters: int = Field(100_000, description="of the normalised text", ge=1)
+    validation_share: float = Field(0.05, description="share of distinct texts", ge=0, lt=1)
+    test_share: float = Field(0.05, description="share of distinct texts", ge=0, lt=1)
+    shard_documents: int = Field(10_000, description="documents per Parquet shard", ge=1, le=10_000_000)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> PreprocessConfig:
+        if self.min_characters > self.max_characters:
+            raise ValueError(f"min_characters {self.min_characters} is above max_characters {self.max_characters}")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_left_for_training(self) -> PreprocessConfig:
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share + test_share must stay below 1: nothing would be left for training")
+        return self

@@ -1,0 +1,157 @@
+"""A quick look at the versions of a model, without importing MLflow.
+
+In: a store and the name of a model. Out: its versions, or None when only MLflow itself can tell.
+In between: SQLite is opened read-only, a server is asked over its REST interface with a short time limit; an
+unknown schema, an answer that is not understood or none at all is never taken for an empty registry.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from components.registry.store import Store
+
+DIGEST, GATE, EVALUATION = "pedigree.digest", "pedigree.gate", "pedigree.evaluation"
+CHALLENGER, CHAMPION = "challenger", "champion"
+_READY = "READY"
+_SECONDS_TO_ANSWER = 2.0
+_PAGE_SIZE = 200
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model.
+
+    ``number`` is the registry's own count and differs between registries; ``digest`` is what the version is.
+    ``location`` is the address of its files where that is known ('' behind a server).
+    """
+
+    name: str
+    number: int
+    status: str
+    location: str
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the records that the version was made from ('' for a version that we did not make)."""
+        return self.tags.get(DIGEST, "")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the registry says that it is complete."""
+        return self.status == _READY
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of its files on this machine, or None when they are elsewhere."""
+        path = self.location.removeprefix("file://")
+        return Path(path) if path.startswith("/") else None
+
+
+def look(store: Store, name: str) -> list[Version] | None:
+    """The versions called ``name``, newest first; None when this quick way cannot tell."""
+    if store.database:
+        return _look_into_file(store.database, name)
+    return _ask_server(store.registry_uri, name) if store.is_http else None
+
+
+def with_digest(versions: Iterable[Version], digest: str) -> Version | None:
+    """The newest complete version of that digest."""
+    return next((version for version in versions if version.digest == digest and version.is_ready), None)
+
+
+def with_alias(versions: Iterable[Version], alias: str) -> Version | None:
+    """The version that an alias points at."""
+    return next((version for version in versions if alias in version.aliases), None)
+
+
+def _look_into_file(database: Path, name: str) -> list[Version] | None:
+    if not database.is_file():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+            return list(_read_tables(connection, name))
+    except sqlite3.Error:
+        return None
+
+
+def _read_tables(connection: sqlite3.Connection, name: str) -> Iterator[Version]:
+    tags = _grouped(connection, "SELECT version, key, value FROM model_version_tags WHERE name = ?", name)
+    aliases = _grouped(connection, "SELECT version, alias, alias FROM registered_model_aliases WHERE name = ?", name)
+    query = (
+        "SELECT version, status, coalesce(storage_location, source, ''), coalesce(run_id, '') FROM model_versions "
+        "WHERE name = ? AND current_stage != 'Deleted_Internal' ORDER BY version DESC"
+    )
+    for number, status, location, run_id in connection.execute(query, [name]):
+        yield Version(name, number, status, location, run_id, tuple(sorted(aliases.get(number, {}))), tags.get(number, {}))
+
+
+def _grouped(connection: sqlite3.Connection, query: str, name: str) -> dict[int, dict[str, str]]:
+    grouped: dict[int, dict[str, str]] = {}
+    for number, key, value in connection.execute(query, [name]):
+        grouped.setdefault(number, {})[key] = value
+    return grouped
+
+
+def _ask_server(uri: str, name: str) -> list[Version] | None:
+    try:
+        aliases = _ask(uri, "registered-models/get", name=name)["registered_model"].get("aliases", [])
+        rows = list(_ask_pages(uri, name))
+        return sorted((_from_answer(row, aliases) for row in rows), key=lambda version: -version.number)
+    except HTTPError as error:
+        return [] if error.code == 404 and b"RESOURCE_DOES_NOT_EXIST" in error.read() else None
+    except (URLError, OSError, ValueError, KeyError):
+        return None
+
+
+def _ask_pages(uri: str, name: str) -> Iterator[dict[str, Any]]:
+    token = ""
+    while True:
+        page = _ask(uri, "model-versions/search", filter=f"name='{name}'", max_results=str(_PAGE_SIZE), page_token=token)
+        yield from page.get("model_versions", [])
+        token = page.get("next_page_token", "")
+        if not token:
+            return
+
+
+def _ask(uri: str, method: str, **values: str) -> dict[str, Any]:
+    query = urlencode({key: value for key, value in values.items() if value})
+    request = Request(f"{_without_user(uri)}/api/2.0/mlflow/{method}?{query}", headers=_credentials(uri))  # noqa: S310 - http or https
+    with urlopen(request, timeout=_SECONDS_TO_ANSWER) as answer:  # noqa: S310
+        return dict(json.loads(answer.read()))
+
+
+def _from_answer(row: Mapping[str, Any], aliases: Iterable[Mapping[str, str]]) -> Version:
+    number = int(row["version"])
+    names = sorted(entry["alias"] for entry in aliases if int(entry["version"]) == number)
+    tags = {tag["key"]: tag.get("value", "") for tag in row.get("tags", [])}
+    return Version(row["name"], number, row["status"], "", row.get("run_id", ""), tuple(names), tags)
+
+
+def _without_user(uri: str) -> str:
+    parts = urlsplit(uri.rstrip("/"))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _credentials(uri: str) -> dict[str, str]:
+    parts = urlsplit(uri)
+    user = parts.username or os.environ.get("MLFLOW_TRACKING_USERNAME")
+    password = parts.password or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    if user:
+        return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}

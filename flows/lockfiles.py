@@ -1,0 +1,102 @@
+"""Keeps DVC's own files sound: dvc.lock and the table of who reads and writes what.
+
+In: what an earlier run, perhaps a killed one, left behind. Out: files that DVC accepts.
+In between: the workspace is held, so nobody else drives it. DVC writes both files in place, so a killed run can leave
+a part of one; dvc.lock is therefore copied before a run and the copy taken when the file cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from components.core.files import write_whole
+from components.core.lock import STATE
+
+LOCK = Path("dvc.lock")
+_COPY = STATE / "dvc.lock"
+_TABLE = Path(".dvc/tmp/rwlock")
+
+
+def mend() -> list[str]:
+    """Mend what a killed run left, then copy dvc.lock; returns what was done, a sentence each."""
+    return [*_mend_lock(), *_mend_table()]
+
+
+def recorded_stages() -> list[str]:
+    """Names of the stages in dvc.lock, in its order."""
+    return list(_read_lock(LOCK) or {})
+
+
+def restore_order(before: list[str], planned: list[str]) -> None:
+    """Put dvc.lock into the order that `dvc repro` leaves: known stages where they were, new ones in plan order.
+
+    Stages that run side by side are recorded as they end, so the order would differ from run to run.
+    """
+    from dvc.utils.serialize import modify_yaml
+
+    if not LOCK.exists():
+        return
+    known = set(before)
+    wanted = [*before, *(name for name in planned if name not in known)]
+    if recorded_stages() == [name for name in wanted if name in set(recorded_stages())]:
+        return
+    with modify_yaml(str(LOCK)) as values:
+        stages = values["stages"]
+        rest = [name for name in stages if name not in wanted]
+        for name in [*(name for name in wanted if name in stages), *rest]:
+            stages[name] = stages.pop(name)
+
+
+def _mend_lock() -> Iterator[str]:
+    if LOCK.exists() and _read_lock(LOCK) is None and _read_lock(_COPY) is not None:
+        write_whole(LOCK, _COPY.read_bytes())
+        yield "dvc.lock was not whole (a run was killed while writing it): its last copy is back"
+    if _read_lock(LOCK) is not None:
+        write_whole(_COPY, LOCK.read_bytes())
+
+
+def _read_lock(path: Path) -> dict[str, Any] | None:
+    """The stages of a lock file, or None when it is missing or not whole."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.serialize import YAMLFileCorruptedError, parse_yaml
+    from voluptuous import Invalid
+
+    if not path.exists():
+        return None
+    try:
+        values = COMPILED_LOCKFILE_SCHEMA(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
+    except (YAMLFileCorruptedError, Invalid, UnicodeDecodeError):
+        return None
+    return dict(values.get("stages", {})) if values else None
+
+
+def _mend_table() -> Iterator[str]:
+    """Remove DVC's table of readers and writers when none of those it names is alive."""
+    if not _TABLE.exists() or any(map(_is_alive, _entries_of_table())):
+        return
+    if _TABLE.read_text(encoding="utf-8", errors="replace") not in ("", "{}"):
+        yield "a killed run had left its marks in .dvc/tmp/rwlock: removed"
+    _TABLE.unlink()
+
+
+def _entries_of_table() -> Iterable[dict[str, Any]]:
+    try:
+        table = json.loads(_TABLE.read_bytes())
+        readers = [entry for entries in table.get("read", {}).values() for entry in entries]
+        return [*readers, *table.get("write", {}).values()]
+    except (ValueError, AttributeError, TypeError):
+        return []
+
+
+def _is_alive(entry: dict[str, Any]) -> bool:
+    """Whether the process still is the one that made the entry: numbers are used again."""
+    import psutil
+
+    try:
+        command = " ".join(psutil.Process(int(entry["pid"])).cmdline())
+    except (psutil.Error, KeyError, ValueError):
+        return False
+    return str(entry.get("cmd")) in command

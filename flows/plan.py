@@ -1,0 +1,188 @@
+"""What would run, and why.
+
+In: the graph, dvc.lock, the files and the code as they are now. Out: for each stage the reasons of its own.
+In between: nothing runs; only the fingerprints of the code are written anew, which costs a second and is what the
+first stage of the chain would do. A copy of each fingerprint is kept under its digest, so that a plan can say which
+module or library is not what it was when dvc.lock was written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core.files import write_whole
+from components.core.lock import STATE
+from flows.graph import Node, open_repo, planned_stages
+
+FINGERPRINTS = Path("data/fingerprints")
+_KEPT = STATE / "fingerprints"
+_OWN_COMMAND = "python -m components "
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages in order, and for each that would run the reasons of its own (not its upstream's)."""
+
+    nodes: dict[str, Node]
+    reasons: dict[str, list[str]]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to do."""
+        return not self.reasons
+
+    def upstream_to_run(self, name: str) -> list[str]:
+        """The stages right before ``name`` that would run, or follow one that would."""
+        return [other for other in self.nodes[name].upstream if other in self.nodes and self.would_run(other)]
+
+    def would_run(self, name: str) -> bool:
+        """Whether a stage has reasons of its own or follows one that does."""
+        return name in self.reasons or bool(self.upstream_to_run(name))
+
+    def lines(self) -> Iterator[str]:
+        """The plan for a reader: a line per stage that would run, with why."""
+        width = max(map(len, self.nodes), default=0)
+        for name in filter(self.would_run, self.nodes):
+            after = [f"may follow {', '.join(self.upstream_to_run(name))}"] if self.upstream_to_run(name) else []
+            yield f"  {name:{width}}  {'; '.join([*self.reasons.get(name, []), *after])}"
+
+
+def make_plan(targets: Sequence[str] = ()) -> Plan:
+    """Look at everything that ``targets`` need (all stages when empty). Raises PedigreeError."""
+    with open_repo() as repo:
+        planned = planned_stages(repo, targets)
+        for node, _ in planned:
+            if _is_own(node, "fingerprint"):
+                _write_fingerprints()
+        reasons = {node.name: list(_reasons(stage)) for node, stage in planned}
+    nodes = {node.name: node for node, _ in planned}
+    return _with_looks(Plan(nodes, {name: found for name, found in reasons.items() if found}))
+
+
+def keep_fingerprints() -> None:
+    """Keep a copy of every fingerprint under the digest by which dvc.lock names it."""
+    from dvc.utils import file_md5
+
+    for path in sorted(FINGERPRINTS.glob("*.json")):
+        kept = _KEPT / f"{_md5(path, file_md5)}.json"
+        if not kept.exists():
+            write_whole(kept, path.read_bytes())
+
+
+def _md5(path: Path, file_md5: Any) -> str:
+    from dvc.fs import localfs
+
+    return str(file_md5(str(path), localfs))
+
+
+def _write_fingerprints() -> None:
+    from components.__main__ import fingerprint
+
+    keep_fingerprints()
+    fingerprint(FINGERPRINTS)
+
+
+def _with_looks(plan: Plan) -> Plan:
+    """Ask the stages that DVC always runs whether they have anything to do."""
+    reasons = dict(plan.reasons)
+    for node in plan.nodes.values():
+        if node.is_always_changed and not Plan(plan.nodes, reasons).would_run(node.name) and not _is_current(node):
+            reasons[node.name] = ["its result is not in place"]
+    return Plan(plan.nodes, {name: reasons[name] for name in plan.nodes if name in reasons})
+
+
+def _is_current(node: Node) -> bool:
+    if _is_own(node, "fingerprint"):
+        return True  # just written, and equal to what dvc.lock names, or there would be a reason
+    if not _is_own(node, node.name):
+        return False
+    from components.__main__ import is_current
+
+    return is_current(node.name)
+
+
+def _is_own(node: Node, stage: str) -> bool:
+    return node.command.startswith(f"{_OWN_COMMAND}{stage} ")
+
+
+def _reasons(stage: Any) -> Iterator[str]:
+    """Why DVC would run a stage, in its user's words."""
+    told = stage.status().get(stage.addressing, [])
+    changes = {kind: names for entry in told if isinstance(entry, dict) for kind, names in entry.items()}
+    if stage.cmd_changed:
+        yield "its command changed" if _has_run(stage) else "has not run yet"
+    if _has_run(stage):
+        yield from _changed_deps(stage, changes.get("changed deps", {}))
+    elif not stage.cmd_changed:
+        yield "has not run yet"
+    for path, state in changes.get("changed outs", {}).items():
+        if _has_run(stage):
+            yield f"output {path} {_in_words(state)}"
+
+
+def _has_run(stage: Any) -> bool:
+    lock = stage.dvcfile._lockfile.load()
+    return stage.name in lock.get("stages", {})
+
+
+def _changed_deps(stage: Any, changes: Mapping[str, Any]) -> Iterator[str]:
+    for dep in stage.deps:
+        state = changes.get(str(dep))
+        if isinstance(state, dict):
+            yield from _changed_values(dep, state)
+        elif state and Path(dep.def_path).parent == FINGERPRINTS:
+            yield _changed_code(dep)
+        elif state:
+            yield f"{dep.def_path} {_in_words(state)}"
+
+
+def _changed_values(dep: Any, changes: Mapping[str, str]) -> Iterator[str]:
+    before, now = dep.hash_info.value or {}, dep.read_params()
+    for key in changes:
+        yield f"{dep.def_path}: {key} {_difference(before.get(key), now.get(key))}"
+
+
+def _difference(before: Any, now: Any) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+        return "(" + ", ".join(f"{key} {_difference(before.get(key), now.get(key))}" for key in keys) + ")"
+    return f"{_short(before)} → {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _changed_code(dep: Any) -> str:
+    kept, now = _KEPT / f"{dep.hash_info.value}.json", Path(dep.def_path)
+    if not kept.exists() or not now.exists():
+        return "its code changed"
+    differences = list(_differing_parts(json.loads(kept.read_bytes()), json.loads(now.read_bytes())))
+    return f"its code changed ({', '.join(differences)})"
+
+
+def _differing_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Which modules, files and libraries differ between two fingerprints."""
+    for part in sorted({*before, *now} - {"digest"}):
+        old, new = before.get(part), now.get(part)
+        if isinstance(old, dict) and isinstance(new, dict):
+            for name in sorted(key for key in {*old, *new} if old.get(key) != new.get(key)):
+                yield _part(part, name, old.get(name), new.get(name))
+        elif old != new:
+            yield f"{part} {old} → {new}"
+
+
+def _part(part: str, name: str, old: str | None, new: str | None) -> str:
+    if part == "libraries":
+        return f"{name} {old or 'none'} → {new or 'none'}"
+    return f"{name} {'added' if old is None else 'removed' if new is None else 'changed'}"
+
+
+def _in_words(state: Any) -> str:
+    words = {"deleted": "is missing", "modified": "changed", "new": "is new", "not in cache": "is not in DVC's cache"}
+    return words.get(str(state), str(state))

@@ -1,0 +1,171 @@
+"""Does the cache lie? Planted changes, each with what must run again; ours beside plain file dependencies.
+
+In: a built workspace. Out: a table, a row per planted change (``make honesty``), and the score that a test demands.
+In between: each change is planted in a fresh copy, and the real driver is asked what it would run. "Plain" is
+the same graph the way most projects write it: each stage depends on its own folder of code and on its data.
+A change is answered truly when exactly the stages that it touches directly would run; what follows them runs
+only if their bytes differ, which both ways leave to DVC.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.worlds import Workspace, clone_workspace, make_workspace
+
+ALL = frozenset({
+    "ingest", "validate@documents", "preprocess", "validate@corpus", "tokenizer", "pack", "validate@tokens",
+    "train", "evaluate", "register", "promote",
+})  # fmt: skip
+NOTHING: frozenset[str] = frozenset()
+TENSORS = frozenset({"train", "evaluate"})
+REGISTRY = frozenset({"register", "promote"})
+VALIDATE = frozenset({"validate@documents", "validate@corpus", "validate@tokens"})
+REFUSED = "refused"
+Answer = frozenset[str] | str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One planted change: how it is planted and which stages it touches directly, or that it must be refused."""
+
+    name: str
+    plant: Callable[[Workspace], object]
+    expected: Answer
+
+
+def append(file: str, text: str) -> Callable[[Workspace], object]:
+    """Plant by adding text to the end of a file."""
+
+    def plant(workspace: Workspace) -> None:
+        with (workspace.root / file).open("a") as opened:
+            opened.write(text)
+
+    return plant
+
+
+def replace(file: str, old: str, new: str) -> Callable[[Workspace], object]:
+    """Plant by replacing a text that must be there."""
+    return lambda workspace: workspace.replace(file, old, new)
+
+
+def flip(pattern: str, *, is_silent: bool = False) -> Callable[[Workspace], object]:
+    """Plant by changing one byte of the first file that matches; silently: size and time stay as they were."""
+
+    def plant(workspace: Workspace) -> None:
+        path = next(path for path in sorted(workspace.root.glob(pattern)) if path.is_file())
+        before, data = path.stat(), bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(data)
+        if is_silent:
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    return plant
+
+
+def at(pattern: str, action: Callable[[Path], object]) -> Callable[[Workspace], object]:
+    """Plant by doing something to the first path that matches."""
+    return lambda workspace: action(sorted(workspace.root.glob(pattern))[0])
+
+
+def install(name: str) -> Callable[[Workspace], object]:
+    """Plant another version of an installed library, where the interpreter finds it first."""
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: 9999.0\n"
+
+    def plant(workspace: Workspace) -> None:
+        from importlib.metadata import requires
+
+        folder = workspace.root / f"{name.replace('-', '_')}-9999.0.dist-info"
+        folder.mkdir()
+        needs = "".join(f"Requires-Dist: {line}\n" for line in requires(name) or ())
+        (folder / "METADATA").write_text(text + needs + "\n")
+
+    return plant
+
+
+READ_BY = {
+    "Python": "open({path!r}).read()",
+    "NumPy": "import numpy; numpy.fromfile({path!r}, dtype='u1')",
+    "Polars": "import polars; polars.read_parquet({path!r})",
+    "Arrow": "import pyarrow.parquet; pyarrow.parquet.read_table({path!r})",
+    "a child process": "import subprocess; subprocess.run(['cat', {path!r}], check=True, capture_output=True)",
+    "listing a folder": "import os; os.listdir({folder!r})",
+    "a link inside its scratch": "import os; os.symlink({path!r}, output / 'l'); (output / 'l').read_bytes()",
+}
+_STAGE, _ANCHOR = "components/tokenizer/stage.py", "    with "
+
+
+def undeclared(code: str) -> Callable[[Workspace], object]:
+    """Plant code at the head of the tokenizer's stage function that reaches for what is not declared."""
+
+    def plant(workspace: Workspace) -> None:
+        path = workspace.root / "data" / "ingest" / "documents-00000.parquet"
+        line = code.format(path=str(path), folder=str(path.parent))
+        add_first_line(workspace.root / _STAGE, "tokenizer", line)
+
+    return plant
+
+
+def add_first_line(path: Path, function: str, line: str) -> None:
+    """Insert a line before the first statement of a function, after its docstring."""
+    import ast
+
+    text = path.read_text()
+    nodes = [n for n in ast.parse(text).body if isinstance(n, ast.FunctionDef) and n.name == function]
+    body = [node for node in nodes[0].body if not isinstance(node, ast.Expr)]
+    lines = text.splitlines(keepends=True)
+    lines.insert(body[0].lineno - 1, f"    {line}\n")
+    path.write_text("".join(lines))
+
+
+def changed_stages(workspace: Workspace) -> Answer:
+    """The stages that the driver would run because of something of their own, or ``refused``."""
+    done = workspace.stage("fingerprint", "--output", "data/fingerprints", check=False)
+    if done.returncode:
+        return REFUSED
+    return _status(workspace)
+
+
+def changed_stages_of_plain(workspace: Workspace) -> Answer:
+    """The same question to plain file dependencies."""
+    return _status(workspace)
+
+
+def _status(workspace: Workspace) -> Answer:
+    done = workspace.dvc("status", "--json", check=False)
+    if done.returncode:
+        return REFUSED
+    told = json.loads(done.stdout[done.stdout.index("{") :])
+    changed = {name for name, reasons in told.items() if any(reason != "always changed" for reason in reasons)}
+    return frozenset(changed - {"fingerprint"})
+
+
+def make_plain(built: Workspace, folder: Path) -> Workspace:
+    """The same results under a dvc.yaml as most projects write it: each stage lists its folder of code."""
+    plain = clone_workspace(built, folder)
+    text = (plain.root / "dvc.yaml").read_text()
+    before, _, rest = text.partition("  fingerprint:\n")
+    text = before + "  ingest:\n" + rest.partition("\n  ingest:\n")[2]
+    for stage in sorted(ALL):
+        name = stage.partition("@")[0]
+        room = "registry" if stage in REGISTRY else name
+        text = text.replace(f"data/fingerprints/{name}.json", f"components/{room}")
+    (plain.root / "dvc.yaml").write_text(text.replace("    always_changed: true\n", ""))
+    plain.dvc("commit", "--force")
+    return plain
+
+
+def ask(base: Workspace, change: Change, question: Callable[[Workspace], Answer]) -> Answer:
+    """Plant a change in a fresh copy of ``base`` and ask what would run."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = clone_workspace(base, Path(folder) / "workspace")
+        change.plant(workspace)
+        return question(workspace)
