@@ -14,6 +14,7 @@ from pathlib import Path
 from components.core.errors import WorkspaceError
 from components.core.lock import STATE
 
+CODE_ROOT = Path(__file__).resolve().parents[1]
 PREFECT_HOME = STATE / "prefect"
 HEARTBEAT_SECONDS = 30
 
@@ -74,3 +75,12 @@ def _tell_dvc_about_git(folder: Path) -> None:
         with Config(str(folder / ".dvc")).edit("local") as values:
             core = values.setdefault("core", {})
             core.pop("no_scm", None) if is_told else core.update(no_scm=True)
+
+
+def python_command(module: str, call: str) -> list[str]:
+    """The command of a fresh interpreter that imports a module of this code and calls a function of it.
+
+    By path and not by ``-m``: the code may stand elsewhere than the project that it drives.
+    """
+    program = f"import sys; sys.path.insert(0, {str(CODE_ROOT)!r}); import {module}; {module}.{call}"
+    return [sys.executable, "-c", program]

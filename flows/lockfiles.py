@@ -8,7 +8,7 @@ a part of one; dvc.lock is therefore copied before a run and the copy taken when
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,21 +74,22 @@ def _read_lock(path: Path) -> dict[str, Any] | None:
 
 
 def _mend_table() -> Iterator[str]:
-    """Remove DVC's table of readers and writers when none of those it names is alive."""
-    if not _TABLE.exists() or any(map(_is_alive, _entries_of_table())):
+    """Remove DVC's table of readers and writers when it is not whole or none of those it names is alive."""
+    entries = _entries_of_table()
+    if entries == [] or any(map(_is_alive, entries or ())):
         return
-    if _TABLE.read_text(encoding="utf-8", errors="replace") not in ("", "{}"):
-        yield "a killed run had left its marks in .dvc/tmp/rwlock: removed"
     _TABLE.unlink()
+    yield "a killed run had left its marks in .dvc/tmp/rwlock: removed"
 
 
-def _entries_of_table() -> Iterable[dict[str, Any]]:
+def _entries_of_table() -> list[dict[str, Any]] | None:
+    """Who reads and writes, or None when the table is not whole."""
     try:
-        table = json.loads(_TABLE.read_bytes())
+        table = json.loads(_TABLE.read_bytes()) if _TABLE.exists() else {}
         readers = [entry for entries in table.get("read", {}).values() for entry in entries]
         return [*readers, *table.get("write", {}).values()]
     except (ValueError, AttributeError, TypeError):
-        return []
+        return None
 
 
 def _is_alive(entry: dict[str, Any]) -> bool:

@@ -31,8 +31,9 @@ _MESSAGE_BYTES = 65536
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def serve(requests: socket.socket) -> None:
-    """Answer requests until the other end of the socket is closed."""
+def serve() -> None:
+    """Answer requests on standard input, a socket, until its other end is closed."""
+    requests = socket.socket(fileno=0)
     _warm_up()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the driver's to answer
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries finished guards
@@ -41,7 +42,6 @@ def serve(requests: socket.socket) -> None:
         if not message:
             return
         if os.fork() == 0:
-            requests.close()
             _guard(json.loads(message), *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)

@@ -11,29 +11,22 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 
 from components.core.errors import PedigreeError
+from flows.environment import python_command
 
-CODE_ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_JOBS = 3
 _ANSWER_BYTES = 4096
-_TOLD_LINES = 20
-# Run by path and not by `-m`: the code may stand elsewhere than the project that it drives.
-_PROGRAM = "import socket, sys; sys.path.insert(0, {root!r}); " \
-    "from flows.reproducer import serve; serve(socket.socket(fileno=0))"  # fmt: skip
 
 
 class StageFailed(PedigreeError):
     """A stage ended with an error, ran out of time or was stopped; the exit code is the stage's own."""
 
-    def __init__(self, stage: str, *, found: str, expected: str, fix: str, exit_code: int) -> None:
+    def __init__(self, stage: str, *, found: str, expected: str, fix: str, exit_code: int = 1) -> None:
         super().__init__(f"stage {stage}", found=found, expected=expected, fix=fix)
         self.exit_code = exit_code
 
@@ -49,7 +42,7 @@ class Reproducer:
 
     def __enter__(self) -> Reproducer:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-c", _PROGRAM.format(root=str(CODE_ROOT))]
+        command = python_command("flows.reproducer", "serve()")
         with theirs:
             self._process = subprocess.Popen(command, stdin=theirs)
         return self
@@ -69,12 +62,10 @@ class Reproducer:
 
     def run(self, stage: str, timeout_seconds: float, emit: Callable[[str], None]) -> str:
         """Reproduce one stage; returns "ran", "restored" or "unchanged". Raises StageFailed."""
-        told = deque[str](maxlen=_TOLD_LINES)
         with self._places:
             lifeline, output = self._start(stage, timeout_seconds)
             with lifeline, os.fdopen(output, encoding="utf-8", errors="replace") as lines:
                 for line in lines:
-                    told.append(line.rstrip())
                     emit(line.rstrip())
                 answer = self._answer(lifeline)
         if answer["how"] in ("ran", "restored", "unchanged"):
@@ -112,12 +103,12 @@ class Reproducer:
             return _stopped(stage)
         if answer["how"] == "timeout":
             return StageFailed(
-                stage, found=f"still running after {timeout_seconds:g} seconds", expected="done by then", exit_code=1,
+                stage, found=f"still running after {timeout_seconds:g} seconds", expected="done by then",
                 fix="raise meta.timeout_seconds of the stage in dvc.yaml, or give it less to do",
             )  # fmt: skip
         if answer["how"] == "killed":
             fix = "look at the memory (`dmesg`), then `pedigree run` goes on from here"
-            return StageFailed(stage, found="its processes were killed", expected="an answer", fix=fix, exit_code=1)
+            return StageFailed(stage, found="its processes were killed", expected="an answer", fix=fix)
         fix = "mend what the stage says above, then `pedigree run` goes on from here"
         code = int(answer["exit_code"])
         return StageFailed(stage, found=f"exit code {code}", expected="a finished stage", fix=fix, exit_code=code)

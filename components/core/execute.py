@@ -25,7 +25,7 @@ from components.core import errors, files, params
 from components.core.child import Job
 from components.core.errors import PedigreeError, WorkspaceError
 from components.core.fingerprints import Fingerprint, Sources
-from components.core.lock import STATE, hold_workspace
+from components.core.lock import STATE, WORKSPACE_VARIABLE, hold_workspace
 from components.core.records import artifact_digest, execution_digest
 from components.core.stage import Config, Live, Stage
 
@@ -106,6 +106,8 @@ def _run_inner(order: Order, job: Job, scratch: Path, observe: Observer | None) 
     from components.core.sandbox import environment
 
     passed = {name: os.environ[name] for name in order.stage.environment if name in os.environ}
+    if order.stage.state:
+        passed[WORKSPACE_VARIABLE] = str(Path.cwd())  # the inner process works in its scratch folder
     command = [sys.executable, "-P", "-m", "components.core.child", str(scratch / "job.json")]
     with _observed(job, order.stage, observe):
         inner = subprocess.Popen(

@@ -18,6 +18,8 @@ from typing import Any
 from components.core.errors import WorkspaceError
 
 STATE = Path(".pedigree")
+# By this variable a stage that keeps state learns where the workspace is.
+WORKSPACE_VARIABLE = "PEDIGREE_WORKSPACE"
 _HOLDER_VARIABLE = "PEDIGREE_HOLDER"
 
 

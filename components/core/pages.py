@@ -52,6 +52,11 @@ def number(value: object) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
+def percent(share: float) -> str:
+    """A part of one for people: 0.05 reads ``5 %``."""
+    return f"{number(100 * share)} %"
+
+
 def page(title: str, *sections: object, lead: str = "") -> bytes:
     """One whole page: ``title`` as its heading, ``lead`` as a line below, then the sections."""
     text = _SKELETON.format(

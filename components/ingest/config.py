@@ -47,7 +47,7 @@ class IngestConfig(Config):
     max_document_bytes: int = Field(16 << 20, description="larger ones are set aside as too_large", ge=1, le=1 << 30)
     max_expanded_bytes: int = Field(64 << 30, description="what a compressed file may expand to", ge=1)
     max_rejected_share: float = Field(
-        0.05, description="share of faulty documents above which the stage fails (too_short is no fault)", ge=0, le=1
+        0.5, description="share of faulty documents above which the stage fails (too_short is no fault)", ge=0, le=1
     )
 
     @model_validator(mode="after")

@@ -13,11 +13,14 @@ import bz2
 import gzip
 import io
 import lzma
+import zlib
 from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol
 
 FORMATS = (".txt", ".jsonl", ".parquet")
+DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+_PIECE_BYTES = 1 << 20
 
 
 class _Readable(Protocol):
@@ -41,12 +44,37 @@ def split_suffixes(path: str) -> tuple[str, str]:
 def open_plain(path: Path, max_expanded_bytes: int) -> BinaryIO:
     """The plain bytes of a file, buffered; reading raises ExpandsTooFarError past ``max_expanded_bytes``.
 
-    A damaged or shortened compressed file raises OSError, EOFError, zlib.error or lzma.LZMAError while it is read.
+    A damaged or shortened compressed file raises one of DAMAGE while it is read, maybe after some wrong bytes.
     """
     compression = split_suffixes(path.name)[1]
     if not compression:
         return path.open("rb")
     return io.BufferedReader(_Meter(_decompress(path, compression), max_expanded_bytes))
+
+
+def find_damage(path: Path, max_expanded_bytes: int) -> tuple[str, str] | None:
+    """Why a compressed file is not to be trusted, as (reason, detail), or None for a good or an uncompressed one.
+
+    Reads all of it: checksums stand at the end, and until there a flipped bit passes for text.
+    """
+    if not split_suffixes(path.name)[1]:
+        return None
+    try:
+        with open_plain(path, max_expanded_bytes) as stream:
+            while stream.read(_PIECE_BYTES):
+                pass
+    except ExpandsTooFarError as error:
+        return "too_large", str(error)
+    except DAMAGE as error:
+        raise_if_of_machine(error)
+        return "unreadable", str(error)
+    return None
+
+
+def raise_if_of_machine(error: Exception) -> None:
+    """Raise what the system reports (a full disk, a broken one): that is no fault of the file's content."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
 
 
 def _decompress(path: Path, compression: str) -> _Readable:

@@ -1,18 +1,16 @@
 """Texts out of local files.
 
 In: a pinned file. Out: its documents in order, one item each. In between: no more than one document, one Parquet
-batch and a few buffers are in memory; whatever cannot be read is an item with a reason, and what stands before
-the damage in a file is kept.
+batch and a few buffers are in memory; whatever cannot be read is an item with a reason; of a damaged compressed
+file nothing is kept.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
-import lzma
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.ingest.config import FilesSource
-from components.ingest.formats import ExpandsTooFarError, open_plain, split_suffixes
+from components.ingest.formats import DAMAGE, find_damage, open_plain, raise_if_of_machine, split_suffixes
 from components.ingest.items import Item
 
 _BATCH_ROWS = 256
 _SHOWN_BYTES = 20_000
-_DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)
 _WIDE_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16",
                codecs.BOM_UTF16_BE: "UTF-16"}  # fmt: skip
 
@@ -46,24 +43,21 @@ def read_file(path: Path, name: str, source: FilesSource, limits: Limits) -> Ite
     Positions are ``name#3`` for the third line, row or piece, and ``name`` for a whole file or a fault of all of it.
     """
     read = _READERS[split_suffixes(name)[0]]
+    if damage := find_damage(path, limits.max_expanded_bytes):
+        yield Item(name, "", reason=damage[0], detail=damage[1])
+        return
     number = 0
     try:
         with open_plain(path, limits.max_expanded_bytes) as stream:
             for item in read(stream, name, source, limits):
                 number += 1
                 yield item
-    except ExpandsTooFarError as error:
-        yield Item(name, "", reason="too_large", detail=_after(number, str(error)))
-        return
-    except _DAMAGE as error:
-        yield Item(name, "", reason="unreadable", detail=_after(number, str(error)))
+    except (*DAMAGE, pa.ArrowException) as error:
+        raise_if_of_machine(error)
+        yield Item(name, "", reason="unreadable", detail=f"after {number} documents: {' '.join(str(error).split())}")
         return
     if number == 0:
         yield Item(name, "", reason="empty", detail="nothing in the file")
-
-
-def _after(number: int, message: str) -> str:
-    return f"after {number} documents: {' '.join(message.split())}" if number else " ".join(message.split())
 
 
 def _read_txt(stream: BinaryIO, name: str, source: FilesSource, limits: Limits) -> Iterator[Item]:

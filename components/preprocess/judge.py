@@ -12,18 +12,19 @@ from pathlib import Path
 import polars as pl
 
 from components.core.errors import InputError
+from components.core.quarantine import FILE
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.text import digest, normalise
 
 _QUARANTINE = {"doc_id": pl.String, "reason": pl.String}
 
 
-def read_quarantine(checks: Path) -> pl.DataFrame:
+def read_reasons(checks: Path) -> pl.DataFrame:
     """What the checks set aside, one row per document: ``doc_id``, ``reason`` (the first of them), ``detail`` (all).
 
     Raises InputError when the checks left no such table.
     """
-    path = checks / "quarantine.parquet"
+    path = checks / FILE
     try:
         rows = pl.read_parquet(path, columns=list(_QUARANTINE)).cast(_QUARANTINE)  # type: ignore[arg-type]
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -47,6 +48,18 @@ def judge(documents: pl.DataFrame, quarantine: pl.DataFrame, config: PreprocessC
                    pl.format("{} characters, at most {}", length, config.max_characters))  # fmt: skip
     kept_texts = judged.select(pl.when(pl.col("reason").is_null()).then(pl.col("text")).alias("text"))
     return judged.with_columns(digest(kept_texts["text"]))
+
+
+def refuse_unknown(quarantine: pl.DataFrame, documents: pl.DataFrame, checks: Path) -> None:
+    """Raises InputError when the checks speak of a document that is not there: they are those of another corpus."""
+    unknown = quarantine.join(documents, on="doc_id", how="anti")["doc_id"].sort()
+    if len(unknown):
+        raise InputError(
+            str(checks / FILE),
+            found=f"{len(unknown)} documents that are not in the input, the first {unknown[0]}",
+            expected="checks of these documents",
+            fix="run the checks again: `pedigree run`",
+        )
 
 
 def first_copies(index: pl.DataFrame) -> pl.DataFrame:

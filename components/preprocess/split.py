@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+SPLITS = ("train", "validation", "test")
 _SPLIT_RANGE = 1 << 64
 
 

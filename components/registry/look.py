@@ -22,9 +22,12 @@ from urllib.request import Request, urlopen
 
 from components.registry.store import Store
 
-DIGEST, GATE, EVALUATION = "pedigree.digest", "pedigree.gate", "pedigree.evaluation"
+DIGEST, EVALUATION = "pedigree.digest", "pedigree.evaluation"
+GATE, VERDICT = "pedigree.gate", "pedigree.verdict"
 CHALLENGER, CHAMPION = "challenger", "champion"
 _READY = "READY"
+# Where MLflow puts the artifacts of a pyfunc model.
+PARTS_FOLDER = "artifacts"
 _SECONDS_TO_ANSWER = 2.0
 _PAGE_SIZE = 200
 
@@ -34,12 +37,14 @@ class Version:
     """One version of a registered model.
 
     ``number`` is the registry's own count and differs between registries; ``digest`` is what the version is.
-    ``location`` is the address of its files where that is known ('' behind a server).
+    ``source`` is the logged model that it was made from, ``location`` the address of its files where that is known
+    ('' behind a server).
     """
 
     name: str
     number: int
     status: str
+    source: str
     location: str
     run_id: str
     aliases: tuple[str, ...]
@@ -51,15 +56,20 @@ class Version:
         return self.tags.get(DIGEST, "")
 
     @property
+    def model_id(self) -> str:
+        """MLflow's id of the files, by which its pages join a version and its metrics."""
+        return self.source.removeprefix("models:/")
+
+    @property
     def is_ready(self) -> bool:
         """Whether the registry says that it is complete."""
         return self.status == _READY
 
     @property
     def folder(self) -> Path | None:
-        """The folder of its files on this machine, or None when they are elsewhere."""
+        """The folder of its parts on this machine, or None when they are elsewhere."""
         path = self.location.removeprefix("file://")
-        return Path(path) if path.startswith("/") else None
+        return Path(path) / PARTS_FOLDER if path.startswith("/") else None
 
 
 def look(store: Store, name: str) -> list[Version] | None:
@@ -93,11 +103,12 @@ def _read_tables(connection: sqlite3.Connection, name: str) -> Iterator[Version]
     tags = _grouped(connection, "SELECT version, key, value FROM model_version_tags WHERE name = ?", name)
     aliases = _grouped(connection, "SELECT version, alias, alias FROM registered_model_aliases WHERE name = ?", name)
     query = (
-        "SELECT version, status, coalesce(storage_location, source, ''), coalesce(run_id, '') FROM model_versions "
+        "SELECT version, status, source, coalesce(storage_location, ''), coalesce(run_id, '') FROM model_versions "
         "WHERE name = ? AND current_stage != 'Deleted_Internal' ORDER BY version DESC"
     )
-    for number, status, location, run_id in connection.execute(query, [name]):
-        yield Version(name, number, status, location, run_id, tuple(sorted(aliases.get(number, {}))), tags.get(number, {}))
+    for number, status, source, location, run_id in connection.execute(query, [name]):
+        names = tuple(sorted(aliases.get(number, {})))
+        yield Version(name, number, status, source, location, run_id, names, tags.get(number, {}))
 
 
 def _grouped(connection: sqlite3.Connection, query: str, name: str) -> dict[int, dict[str, str]]:
@@ -109,7 +120,7 @@ def _grouped(connection: sqlite3.Connection, query: str, name: str) -> dict[int,
 
 def _ask_server(uri: str, name: str) -> list[Version] | None:
     try:
-        aliases = _ask(uri, "registered-models/get", name=name)["registered_model"].get("aliases", [])
+        aliases = _ask(uri, "registered-models/get", {"name": name})["registered_model"].get("aliases", [])
         rows = list(_ask_pages(uri, name))
         return sorted((_from_answer(row, aliases) for row in rows), key=lambda version: -version.number)
     except HTTPError as error:
@@ -121,14 +132,15 @@ def _ask_server(uri: str, name: str) -> list[Version] | None:
 def _ask_pages(uri: str, name: str) -> Iterator[dict[str, Any]]:
     token = ""
     while True:
-        page = _ask(uri, "model-versions/search", filter=f"name='{name}'", max_results=str(_PAGE_SIZE), page_token=token)
+        wanted = {"filter": f"name='{name}'", "max_results": str(_PAGE_SIZE), "page_token": token}
+        page = _ask(uri, "model-versions/search", wanted)
         yield from page.get("model_versions", [])
         token = page.get("next_page_token", "")
         if not token:
             return
 
 
-def _ask(uri: str, method: str, **values: str) -> dict[str, Any]:
+def _ask(uri: str, method: str, values: Mapping[str, str]) -> dict[str, Any]:
     query = urlencode({key: value for key, value in values.items() if value})
     request = Request(f"{_without_user(uri)}/api/2.0/mlflow/{method}?{query}", headers=_credentials(uri))  # noqa: S310 - http or https
     with urlopen(request, timeout=_SECONDS_TO_ANSWER) as answer:  # noqa: S310
@@ -139,7 +151,8 @@ def _from_answer(row: Mapping[str, Any], aliases: Iterable[Mapping[str, str]]) -
     number = int(row["version"])
     names = sorted(entry["alias"] for entry in aliases if int(entry["version"]) == number)
     tags = {tag["key"]: tag.get("value", "") for tag in row.get("tags", [])}
-    return Version(row["name"], number, row["status"], "", row.get("run_id", ""), tuple(names), tags)
+    run_id, source = row.get("run_id", ""), row.get("source", "")
+    return Version(row["name"], number, row["status"], source, "", run_id, tuple(names), tags)
 
 
 def _without_user(uri: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from components.core.errors import RegistryError
-from components.core.lock import STATE
+from components.core.lock import STATE, WORKSPACE_VARIABLE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,7 +29,6 @@ ENVIRONMENT = (
     "MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION",
     "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "no_proxy", "https_proxy", "http_proxy",
 )  # fmt: skip
-WORKSPACE = "PEDIGREE_WORKSPACE"
 FOLDER = STATE / "mlflow"
 _SQLITE = "sqlite:///"
 _SETTINGS = {
@@ -62,8 +61,9 @@ class Store:
         return urlsplit(self.registry_uri).scheme in ("http", "https")
 
     def __str__(self) -> str:
-        parts = urlsplit(self.registry_uri)
-        return self.registry_uri.replace(f"{parts.username}:{parts.password}@", "") if parts.password else parts.geturl()
+        """The address without a password."""
+        scheme, _, rest = self.registry_uri.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def find_store() -> Store:
@@ -128,7 +128,7 @@ def explained(store: Store) -> Iterator[None]:
 
 def _workspace() -> Path:
     # A stage works in a scratch folder; whoever started it says where the workspace is.
-    return Path(os.environ.get(WORKSPACE) or ".").resolve()
+    return Path(os.environ.get(WORKSPACE_VARIABLE) or ".").resolve()
 
 
 def _absolute(uri: str) -> str:

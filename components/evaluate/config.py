@@ -1,0 +1,24 @@
+"""The values of the evaluation: how much is scored, how intervals are drawn, which samples are shown."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from components.core.stage import Config
+
+
+class EvaluateConfig(Config):
+    """Section ``evaluate`` of params.yaml."""
+
+    seed: int = Field(default=1, ge=0, description="seed of the bootstrap and of the samples")
+    max_documents: int = Field(default=2000, ge=2, description="most held-out documents to score, chosen by doc_id")
+    max_tokens: int = Field(default=1_000_000, ge=1, description="most held-out tokens to score, in the same order")
+    baseline_max_tokens: int = Field(default=5_000_000, ge=1, description="most training tokens of the 5-gram baseline")
+    level: float = Field(default=0.95, gt=0.5, lt=1.0, description="level of the intervals")
+    num_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap resamples of the documents")
+    prompts: tuple[str, ...] = Field(
+        default=("The", "Returns the", "This function", "Parameters\n----------\n"),
+        max_length=50, description="texts that the samples continue",
+    )  # fmt: skip
+    max_new_tokens: int = Field(default=64, ge=1, le=4096, description="tokens of each sample")
+    temperature: float = Field(default=0.8, ge=0.0, le=10.0, description="of the samples; 0 takes the likeliest token")

@@ -1,0 +1,75 @@
+"""The page of an evaluation: key figures, the baseline beside them, sources, samples.
+
+In: figures and samples. Out: the bytes of one HTML file. In between: everything is shown as text, escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from components.core.pages import Figure, Html, figures, number, page, paragraph, preformatted, section, table, verdict
+from components.core.plots import Interval, interval_chart
+from components.evaluate.summary import Figures
+
+
+def draw(overall: Figures, sources: Sequence[Figures], samples: Sequence[Mapping[str, object]], level: float) -> bytes:
+    """The whole page."""
+    lead = f"{number(overall.documents)} held-out documents, {number(overall.tokens)} tokens, scored one by one."
+    return page(
+        "Evaluation",
+        _judgement(overall, level),
+        figures(*_key_figures(overall, level)),
+        section("Beside a model that only counts", _beside_baseline(overall, level)),
+        section("By source", _by_source(sources)),
+        section("Samples", *_samples(samples)),
+        lead=lead,
+    )
+
+
+def _judgement(overall: Figures, level: float) -> Html:
+    if overall.difference_interval is None:
+        return verdict(False, "One document is too few to say anything.")
+    low, high = overall.difference_interval
+    by = f"by {number(abs(low))} to {number(abs(high))} bits per byte ({level:.0%} interval)"
+    if high < 0:
+        by = f"by {number(abs(high))} to {number(abs(low))} bits per byte ({level:.0%} interval)"
+        return verdict(True, f"The model predicts these documents better than the 5-gram baseline, {by}.")
+    if low > 0:
+        return verdict(False, f"The 5-gram baseline predicts these documents better than the model, {by}.")
+    return verdict(False, "Neither the model nor the 5-gram baseline is clearly better on these documents.")
+
+
+def _key_figures(overall: Figures, level: float) -> Iterator[Figure]:
+    interval = overall.interval
+    between = f"{number(interval[0])} to {number(interval[1])} ({level:.0%} interval)" if interval else ""
+    yield Figure("bits per byte", overall.bits_per_byte, between)
+    yield Figure("loss per token", overall.loss_per_token, "in nats")
+    yield Figure("perplexity", overall.perplexity, "depends on the tokenizer")
+    yield Figure("5-gram baseline, bits per byte", overall.baseline_bits_per_byte, "trained on the same tokens")
+
+
+def _beside_baseline(overall: Figures, level: float) -> Html:
+    rows = [
+        _interval("model", overall.bits_per_byte, overall.interval),
+        _interval("5-gram, modified Kneser-Ney", overall.baseline_bits_per_byte, overall.baseline_interval),
+    ]
+    return interval_chart(f"Bits per byte, lower is better, with {level:.0%} intervals", rows, unit="bits per byte")
+
+
+def _by_source(sources: Sequence[Figures]) -> Html:
+    columns = ["source", "documents", "bytes", "bits per byte", "low", "high", "5-gram baseline"]
+    rows = [
+        (s.name, s.documents, s.bytes, s.bits_per_byte, *(s.interval or (None, None)), s.baseline_bits_per_byte)
+        for s in sources
+    ]
+    return table("Bits per byte of each source", columns, rows)
+
+
+def _samples(samples: Sequence[Mapping[str, object]]) -> Iterator[Html]:
+    yield paragraph("Drawn with fixed seeds, none left out. Each shows its prompt and what the model wrote after it.")
+    for sample in samples:
+        yield preformatted(f"after {sample['prompt']!r}", f"{sample['prompt']}{sample['text']}")
+
+
+def _interval(label: str, value: float, interval: tuple[float, float] | None) -> Interval:
+    return Interval(label, value, *(interval or (None, None)))

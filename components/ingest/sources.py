@@ -1,0 +1,61 @@
+"""The texts of pinned sources, in the order of params.yaml.
+
+In: the config and the lock. Out: items, each with its origin. In between: a source is read only after its bytes
+were found to be those of its pin. Of a package the very bytes that were hashed are parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from components.ingest import packages
+from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
+from components.ingest.docstrings import read_package
+from components.ingest.items import Item
+from components.ingest.lock import FilesPin, PackagePin, pinned_sources
+from components.ingest.pin import changed_package, check_files
+from components.ingest.readers import Limits, read_file
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What all texts of one source share; ``base`` comes before the position to make the uri."""
+
+    source: str
+    base: str
+    licence: str
+
+
+def read_sources(config: IngestConfig, lock: Path) -> Iterator[tuple[Origin, Item]]:
+    """Every text of every source of the config. Raises SourceError for a source that is not as it was pinned."""
+    limits = Limits(config.max_document_bytes, config.max_expanded_bytes)
+    for source, pin in pinned_sources(config, lock):
+        if isinstance(pin, PackagePin) and isinstance(source, DocumentationSource):
+            yield from _read_package(source, pin)
+        elif isinstance(pin, FilesPin) and isinstance(source, FilesSource):
+            yield from _read_files(source, pin, lock.parent, limits)
+
+
+def _read_package(source: DocumentationSource, pin: PackagePin) -> Iterator[tuple[Origin, Item]]:
+    modules = packages.read_modules(pin.name)
+    version, digest = packages.installed_version(pin.distribution), packages.digest_modules(modules)
+    if (version, digest) != (pin.version, pin.sha256):
+        raise changed_package(pin, f"version {version}, {len(modules)} modules, sha256 {digest}")
+    origin = Origin(pin.name, f"{pin.distribution}=={pin.version}", pin.licence)
+    facts = {"distribution": pin.distribution, "version": pin.version}
+    yield from _with_facts(origin, read_package(modules, source.min_characters), facts)
+
+
+def _read_files(source: FilesSource, pin: FilesPin, root: Path, limits: Limits) -> Iterator[tuple[Origin, Item]]:
+    check_files(pin.files, root)
+    origin = Origin(pin.name, pin.name, pin.licence)
+    for file in pin.files:
+        items = read_file(root / file.path, file.name, source, limits)
+        yield from _with_facts(origin, items, {"sha256": file.sha256})
+
+
+def _with_facts(origin: Origin, items: Iterable[Item], facts: dict[str, str]) -> Iterator[tuple[Origin, Item]]:
+    for item in items:
+        yield origin, replace(item, meta={**item.meta, **facts})

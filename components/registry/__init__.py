@@ -1,0 +1,42 @@
+"""MLflow, and nothing else imports it: live metrics, versions, aliases, and files for whoever loads a model.
+
+Importing this package is cheap; MLflow itself is imported when it is needed.
+"""
+
+from components.core.stage import Stage
+from components.registry.access import champion, find_version, list_versions, load, ui_command
+from components.registry.config import PromoteConfig, RegisterConfig
+from components.registry.contents import Contents
+from components.registry.live import LiveRun, open_live_run
+from components.registry.look import Version
+from components.registry.stage import is_promoted, is_registered, promote, register
+from components.registry.store import ENVIRONMENT, state_folders
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("register", RegisterConfig, register, state=state_folders(), environment=ENVIRONMENT, network=True,
+              is_current=is_registered),
+        Stage("promote", PromoteConfig, promote, state=state_folders(), environment=ENVIRONMENT, network=True,
+              is_current=is_promoted),
+    )
+}  # fmt: skip
+
+__all__ = [
+    "STAGES",
+    "Contents",
+    "LiveRun",
+    "PromoteConfig",
+    "RegisterConfig",
+    "Version",
+    "champion",
+    "find_version",
+    "is_promoted",
+    "is_registered",
+    "list_versions",
+    "load",
+    "open_live_run",
+    "promote",
+    "register",
+    "ui_command",
+]

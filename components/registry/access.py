@@ -1,0 +1,76 @@
+"""Versions for whoever uses them: listed, loaded with every byte checked, shown in MLflow's own pages.
+
+In: the name of a model and what to load of it. Out: plain values and a folder. In between: the quick look where it
+can tell, MLflow where it cannot; nothing is handed out before its digest is checked.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from components.core.errors import RegistryError
+from components.registry import look
+from components.registry.contents import Contents
+from components.registry.look import CHAMPION, Version
+from components.registry.store import FOLDER, connect, explained, find_store
+
+
+def list_versions(name: str) -> list[Version]:
+    """All versions called ``name``, newest first. Raises RegistryError."""
+    store = find_store()
+    found = look.look(store, name)
+    if found is not None:
+        return found
+    with explained(store):
+        from components.registry import versions
+
+        return versions.list_versions(connect(store), name)
+
+
+def champion(name: str) -> Version | None:
+    """The version behind the alias ``champion``, or None."""
+    return look.with_alias(list_versions(name), CHAMPION)
+
+
+def find_version(name: str, which: str = CHAMPION) -> Version:
+    """The version with the alias, the number or the beginning of a digest ``which``. Raises RegistryError."""
+    versions = list_versions(name)
+    found = [v for v in versions if which in v.aliases or which == str(v.number)] or [
+        v for v in versions if len(which) >= 6 and v.digest.startswith(which)
+    ]
+    if len({version.digest for version in found}) == 1:
+        return found[0]
+    known = ", ".join(f"{v.number} ({', '.join([*v.aliases, v.digest[:12]])})" for v in versions) or "none yet"
+    raise RegistryError(
+        f"model registry {find_store()}", found=f"{len(found)} versions of {name} for {which!r}",
+        expected=f"one of: {known}", fix="name one of these, or run `pedigree run` to make one",
+    )  # fmt: skip
+
+
+def load(name: str, which: str = CHAMPION) -> Contents:
+    """The folders of a version, every byte checked against its digest. Raises RegistryError.
+
+    They are the registry's own where it keeps them on this machine, a copy below ``.pedigree/mlflow`` otherwise:
+    to be read, never written.
+    """
+    version, store = find_version(name, which), find_store()
+    with explained(store):
+        from components.registry import versions
+
+        if version.folder is None:
+            connect(store)
+        contents = Contents.below(versions.fetch(version, FOLDER / "fetched" / version.digest))
+    contents.check(version.digest, f"{name} version {version.number}")
+    return contents
+
+
+def ui_command(port: int = 5000) -> list[str]:
+    """The command that serves MLflow's pages on this machine alone: one worker, no jobs, nobody phoned."""
+    store = find_store()
+    if store.is_http:
+        raise RegistryError(f"model registry {store}", found="a server that runs already", expected="a database",
+                            fix=f"open {store} in a browser")  # fmt: skip
+    settings = ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false", "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=1"]
+    server = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    where = ["--backend-store-uri", store.tracking_uri, "--registry-store-uri", store.registry_uri]
+    return ["env", *settings, *server, *where, "--default-artifact-root", str(store.artifacts)]

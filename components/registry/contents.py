@@ -1,0 +1,89 @@
+"""What a version is made of: a trained model, its tokenizer and its evaluation.
+
+In: three finished artifacts, in the workspace or in a version. Out: their digest, and the check of every byte.
+In between: the digest of a version is the digest of the three records, and each record holds the digest of every
+file, so whoever knows the digest of a version can check all of it before any of it is parsed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import InputError, RegistryError
+from components.core.files import digest_of
+from components.core.records import RECORD, Record, artifact_digest, read_record, verify
+
+PARTS = ("model", "tokenizer", "evaluation")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The folders of the three artifacts."""
+
+    model: Path
+    tokenizer: Path
+    evaluation: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> Contents:
+        """The contents of a version's files in ``folder``."""
+        return cls(*(folder / part for part in PARTS))
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folders by the name of the part."""
+        return {part: getattr(self, part) for part in PARTS}
+
+    @property
+    def digest(self) -> str:
+        """The identity of the version."""
+        return digest_of({part: artifact_digest(folder) for part, folder in self.folders.items()})
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """The record of each part."""
+        return {part: read_record(folder) for part, folder in self.folders.items()}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The values that the parts were made with, flat, the name of the stage before each."""
+        records = self.records.values()
+        return {key: value for record in records for key, value in flatten(record.params, record.stage).items()}
+
+    def check(self, digest: str, where: str) -> None:
+        """Check every byte against ``digest``. Raises RegistryError naming the first file that differs."""
+        try:
+            for folder in self.folders.values():
+                verify(folder)
+            found = self.digest
+        except InputError as error:
+            raise _refuse(f"{where}, {error.where}", error.found, error.expected) from None
+        if found != digest:
+            raise _refuse(where, f"files of digest {found}", f"digest {digest}")
+
+    def is_present_in(self, folder: Path) -> bool:
+        """Whether every file stands in ``folder`` with its size; quick, so the bytes are not read."""
+        for part, record in self.records.items():
+            sizes = {name: entry.bytes for name, entry in record.files.items()}
+            sizes[RECORD] = (self.folders[part] / RECORD).stat().st_size
+            if any(_size(folder / part / name) != size for name, size in sizes.items()):
+                return False
+        return True
+
+
+def flatten(value: Any, prefix: str) -> dict[str, Any]:
+    """Nested mappings as one with dotted keys: ``{"a": {"b": 1}}`` under ``p`` becomes ``{"p.a.b": 1}``."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {key: leaf for name, inner in value.items() for key, leaf in flatten(inner, f"{prefix}.{name}").items()}
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _refuse(where: str, found: str, expected: str) -> RegistryError:
+    fix = "delete that version in the registry and run `pedigree run`: it is registered again from the workspace"
+    return RegistryError(where, found=found, expected=expected, fix=fix)

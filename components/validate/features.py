@@ -1,0 +1,80 @@
+"""What is measured about each document, without its text.
+
+In: document shards, with or without a split. Out: a narrow table, one row per document in the order of the shards.
+In between: one row group of texts is in memory at a time.
+
+    doc_id              as it stands
+    source, licence     null where empty or blank; a licence ``unknown`` is null too
+    split               as it stands, empty for null; where the shards have it
+    num_characters      Unicode characters of the text; 0 where there is no text
+    replacement_share   U+FFFD among them: the mark of bytes that were not understood
+    control_share       control characters (C0 without tab, line feed and return; DEL; C1) among them
+    alphabetic_share    letters of any script among them
+    is_repeated         1.0 where the same text stands in an earlier row, else 0.0
+    in_validation, in_test   1.0 where that is the split, else 0.0; where the shards have splits
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from components.core.documents import CORPUS, DOCUMENTS, count_documents, list_shards, read_row_groups
+from components.core.progress import Progress
+from components.core.tokens import SPLITS
+
+_CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]"
+_NOT_A_LETTER = r"\P{L}"
+_REPLACEMENT = "\ufffd"
+SHARES = ("replacement_share", "control_share", "alphabetic_share")
+
+
+def measure(folder: Path) -> pl.DataFrame:
+    """The table above for the shards of ``folder``. Raises InputError for a damaged or missing shard."""
+    columns = ["doc_id", "text", "source", "licence", *(["split"] if _has_split(folder) else [])]
+    schema = CORPUS if "split" in columns else DOCUMENTS
+    parts = [measure_rows(pl.DataFrame(pl.from_arrow(schema.empty_table())).select(columns))]
+    with Progress("measuring documents", total=count_documents(folder), unit="documents") as progress:
+        for group in read_row_groups(folder, columns):
+            parts.append(measure_rows(pl.DataFrame(pl.from_arrow(group))))
+            progress.advance(group.num_rows)
+    table = pl.concat(parts)
+    return table.with_columns(is_repeated=(~pl.col("text_hash").is_first_distinct()).cast(pl.Float64)).drop("text_hash")
+
+
+def measure_rows(documents: pl.DataFrame) -> pl.DataFrame:
+    """The columns above for some documents; ``text_hash`` stands for the text until copies are found."""
+    text = pl.col("text").fill_null("")
+    length = text.str.len_chars()
+    split = _division() if "split" in documents.columns else []
+    return documents.select(
+        "doc_id",
+        *split,
+        source=_stated("source"),
+        licence=_stated("licence"),
+        num_characters=length.cast(pl.Int64),
+        replacement_share=_share(text.str.count_matches(_REPLACEMENT, literal=True), length),
+        control_share=_share(text.str.count_matches(_CONTROL), length),
+        alphabetic_share=_share(length - text.str.count_matches(_NOT_A_LETTER), length),
+        text_hash=text.hash(seed=1),
+    )
+
+
+def _division() -> list[pl.Expr]:
+    split = pl.col("split").fill_null("")
+    return [split, *((split == name).cast(pl.Float64).alias(f"in_{name}") for name in SPLITS[1:])]
+
+
+def _stated(column: str) -> pl.Expr:
+    stripped = pl.col(column).str.strip_chars()
+    return pl.when(~stripped.str.to_lowercase().is_in(["", "unknown"])).then(pl.col(column))
+
+
+def _share(count: pl.Expr, length: pl.Expr) -> pl.Expr:
+    """A share of the characters; 0 for an empty text, whose length fails by itself."""
+    return pl.when(length > 0).then(count / length).otherwise(0.0)
+
+
+def _has_split(folder: Path) -> bool:
+    return "split" in pl.read_parquet_schema(list_shards(folder)[0])

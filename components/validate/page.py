@@ -1,0 +1,113 @@
+"""The page of a validation: the verdict first, then every expectation, then what was measured.
+
+In: a verdict and a measured table. Out: the bytes of a page. In between: documents are named by their identity
+and never shown.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from components.core import pages
+from components.core.pages import Figure, Html, number, percent
+from components.core.plots import Interval, interval_chart
+from components.validate.features import SHARES
+from components.validate.verdict import Finding, Verdict
+
+_TITLES = {"documents": "Checks of the documents", "corpus": "Checks of the corpus", "tokens": "Checks of the tokens"}
+_LEAD = "What was expected under the limits in params.yaml, what was observed, and what was set aside."
+_EXAMPLES, _SOURCES = 20, 20
+_QUANTILES = (0.0, 0.01, 0.5, 0.99, 1.0)
+
+
+def draw(verdict: Verdict, *measured: Html) -> bytes:
+    """The whole page."""
+    return pages.page(
+        _TITLES[verdict.subject],
+        pages.verdict(not verdict.failed, _sentence(verdict)),
+        _figures(verdict),
+        _expectations(verdict),
+        *_set_aside(verdict),
+        *measured,
+        lead=_LEAD,
+    )
+
+
+def texts_section(measured: pl.DataFrame) -> Html:
+    """What documents look like in numbers, and where they come from."""
+    columns = ["num_characters", *SHARES]
+    rows = [[_words(name), *_quantiles(measured[name])] for name in columns] if measured.height else []
+    names = ["", "lowest", "1 in 100 below", "middle", "1 in 100 above", "highest"]
+    return pages.section("Measured", pages.table("Documents in numbers", names, rows), _sources(measured))
+
+
+def splits_section(splits: pl.DataFrame) -> Html:
+    """What the splits look like in numbers."""
+    names = [name for name in splits.columns if name not in ("is_covered", "num_out_of_range")]
+    rows = [[_words(name), *splits[name].to_list()] for name in names[1:]]
+    return pages.section("Measured", pages.table("Splits in numbers", ["", *splits["split"]], rows))
+
+
+def _sentence(verdict: Verdict) -> str:
+    aside = verdict.received - verdict.books.kept
+    met = len(verdict.findings) - len(verdict.failed)
+    text = f"{met} of {len(verdict.findings)} expectations met"
+    if verdict.failed:
+        return f"The gate is closed: {verdict.failed[0].name} and the chain stops here; {text}."
+    return f"{text}; {number(aside)} of {number(verdict.received)} documents set aside."
+
+
+def _figures(verdict: Verdict) -> Html:
+    aside = verdict.received - verdict.books.kept
+    share = percent(aside / verdict.received) if verdict.received else ""
+    return pages.figures(
+        Figure("documents", verdict.received),
+        Figure("kept", verdict.books.kept),
+        Figure("set aside", aside, share),
+        Figure("expectations met", f"{len(verdict.findings) - len(verdict.failed)} of {len(verdict.findings)}"),
+    )
+
+
+def _expectations(verdict: Verdict) -> Html:
+    columns = ["result", "expectation", "limit", "observed", "measured as"]
+    rows = [_row(finding) for finding in verdict.findings]
+    return pages.section("Expectations", pages.table("In the order in which they count", columns, rows))
+
+
+def _row(finding: Finding) -> list[object]:
+    examples = ", ".join(finding.failing[:3]) if finding.state == "failed" else ""
+    observed = f"{finding.told}, such as {examples}" if examples else finding.told
+    return [pages.mark(finding.state), finding.title, finding.limit, observed, finding.column]
+
+
+def _set_aside(verdict: Verdict) -> list[Html]:
+    findings = [finding for finding in verdict.findings if finding.sets_aside and finding.failing]
+    if not findings:
+        return []
+    lists = [pages.details(f"{f.title}: {number(len(f.failing))}", _names(f)) for f in findings]
+    note = "By reason; a document can stand under several. All of them are in quarantine.parquet."
+    return [pages.section("Set aside", pages.paragraph(note), *lists)]
+
+
+def _names(finding: Finding) -> Html:
+    more = len(finding.failing) - _EXAMPLES
+    lines = [*finding.failing[:_EXAMPLES], *([f"and {number(more)} more"] if more > 0 else [])]
+    return pages.preformatted(f"doc_id of documents outside “{finding.limit}”", "\n".join(lines))
+
+
+def _quantiles(values: pl.Series) -> list[object]:
+    quantiles = [values.quantile(share, "nearest") for share in _QUANTILES]
+    return [int(value or 0) if values.dtype.is_integer() else value for value in quantiles]
+
+
+def _sources(measured: pl.DataFrame) -> Html:
+    named = measured.group_by(pl.col("source").fill_null("(not stated)")).len()
+    counts = list(named.sort(["len", "source"], descending=[True, False]).iter_rows())
+    bars = [Interval(name, count) for name, count in counts[:_SOURCES]]
+    if others := counts[_SOURCES:]:
+        bars.append(Interval(f"{number(len(others))} others", sum(count for _, count in others)))
+    return interval_chart("Documents by source", bars, unit="documents")
+
+
+def _words(column: str) -> str:
+    return column.removeprefix("num_").replace("_", " ")

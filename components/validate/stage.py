@@ -1,0 +1,58 @@
+"""The stages ``validate@documents``, ``validate@corpus`` and ``validate@tokens``: measure, judge, tell.
+
+In: the folder that another stage made. Out: ``result.json`` (every expectation, its limit and what was observed),
+``quarantine.parquet`` (doc_id, reason) and ``page.html``. In between: texts are read once and only numbers about
+them go on, so neither a result nor a page can show a text. All files are written before a failed gate is raised.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.core.stage import Report
+from components.validate.config import CorpusConfig, DocumentsConfig, TokensConfig
+
+if TYPE_CHECKING:
+    from components.validate.suites import Suite
+
+
+def validate_documents(config: DocumentsConfig, *, subject: Path, output: Path) -> Report:
+    """Check the documents of ``ingest``. Raises GateError naming expectation, observed value and limit."""
+    from components.validate import suites
+
+    return _validate_texts("documents", config, suites.documents(config), subject, output)
+
+
+def validate_corpus(config: CorpusConfig, *, subject: Path, output: Path) -> Report:
+    """Check the corpus of ``preprocess``. Raises GateError naming expectation, observed value and limit."""
+    from components.validate import suites
+
+    return _validate_texts("corpus", config, suites.corpus(config), subject, output)
+
+
+def validate_tokens(config: TokensConfig, *, subject: Path, output: Path) -> Report:
+    """Check the token streams of ``pack``. Raises GateError naming expectation, observed value and limit."""
+    from components.validate import page, streams, suites
+    from components.validate.judge import judge
+    from components.validate.verdict import Verdict
+
+    documents, splits = streams.measure(subject)
+    findings = [
+        *judge(splits, "split", suites.token_splits(config)),
+        *judge(documents, "doc_id", suites.token_documents()),
+    ]
+    verdict = Verdict("tokens", documents.height, tuple(findings))
+    return verdict.write(output, page.draw(verdict, page.splits_section(splits)))
+
+
+def _validate_texts(name: str, config: DocumentsConfig, suite: Suite, subject: Path, output: Path) -> Report:
+    from components.validate import features, page
+    from components.validate.judge import judge
+    from components.validate.verdict import Verdict, judge_quarantine
+
+    measured = features.measure(subject)
+    findings = judge(measured, "doc_id", suite)
+    findings.append(judge_quarantine(findings, measured.height, config.max_quarantined_share))
+    verdict = Verdict(name, measured.height, tuple(findings))
+    return verdict.write(output, page.draw(verdict, page.texts_section(measured)))

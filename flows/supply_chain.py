@@ -1,0 +1,132 @@
+"""The supply chain as a Prefect flow: the graph of dvc.yaml, each stage a task of its own.
+
+In: the names of stages (none: all). Out: a state; the results are where DVC puts them, and dvc.lock is the one that
+`dvc repro` would leave. In between: DVC alone decides what is current, so Prefect's cache is off; independent stages run
+side by side, and what follows a failed stage does not start. The bodies are thin, because a deployment may
+send them to another process: all state is in the objects that they open.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.events.worker import EventsWorker
+from prefect.futures import PrefectFuture
+from prefect.logging.handlers import APILogWorker
+from prefect.states import Completed, Failed, State
+
+from components.core.lock import hold_workspace
+from flows import lockfiles
+from flows.graph import Node
+from flows.plan import Plan, make_plan
+from flows.stages import Reproducer, StageFailed
+
+# Exit codes that the same work would end with again: a user's mistake, a failed gate, a fault of the stage.
+_NOT_WORTH_A_RETRY = frozenset({2, 3, 4, 5, 6, 7, 130})
+
+
+@task(cache_policy=NO_CACHE)
+def run_stage(reproducer: Reproducer, node: Node) -> State[Any]:
+    """Run one stage; its state is named Cached when nothing had changed or DVC had the result."""
+    logger = get_run_logger()
+
+    def emit(line: str) -> None:
+        tell(node.name, line)
+        logger.info(line)
+
+    try:
+        how = reproducer.run(node.name, node.timeout_seconds, emit)
+    except StageFailed as error:
+        tell(node.name, f"failed: {error.found}")
+        return Failed(message=str(error), data=error.exit_code)
+    tell(node.name, how)
+    _publish_report(node)
+    return Completed(name="Completed" if how == "ran" else "Cached", message=how, data=how)
+
+
+@task(cache_policy=NO_CACHE)
+def skip_stage() -> State[Any]:
+    """Stand for a stage that the plan found current, with everything before it."""
+    return Completed(name="Cached", message="unchanged", data="unchanged")
+
+
+@flow(name="supply-chain")
+def supply_chain(targets: Sequence[str] = (), refresh: bool = False) -> State[Any]:
+    """Bring ``targets`` (all stages when empty) up to date; ``refresh`` pins the sources anew first."""
+    with hold_workspace("pedigree run"), Reproducer() as reproducer:
+        if refresh:
+            from flows.refresh import take_changes
+
+            take_changes()
+        for sentence in lockfiles.mend():
+            tell("workspace", sentence)
+        recorded, plan = lockfiles.recorded_stages(), make_plan(targets)
+        try:
+            futures = _submit(plan, reproducer)
+            states = {name: _state_of(future) for name, future in futures.items()}
+        finally:
+            reproducer.stop()
+        lockfiles.restore_order(recorded, list(plan.nodes))
+    return _conclude(states)
+
+
+def send_queued() -> None:
+    """Send the logs and events that Prefect still holds back, while the server is there to take them."""
+    APILogWorker.drain_all(timeout=5)
+    EventsWorker.drain_all(timeout=5)
+
+
+def tell(name: str, line: str) -> None:
+    """Show a line of a stage on the screen."""
+    print(f"{name} │ {line}", file=sys.stderr, flush=True)
+
+
+def _submit(plan: Plan, reproducer: Reproducer) -> dict[str, PrefectFuture[Any]]:
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for node in plan.nodes.values():
+        before = [futures[name] for name in node.upstream]
+        named = {"name": node.name, "task_run_name": node.name, "description": node.description}
+        if plan.would_run(node.name):
+            staged = run_stage.with_options(**named, retries=node.retries, retry_condition_fn=_is_worth_a_retry)
+            futures[node.name] = staged.submit(reproducer, node, wait_for=before)
+        else:
+            futures[node.name] = skip_stage.with_options(**named).submit(wait_for=before)
+    return futures
+
+
+def _state_of(future: PrefectFuture[Any]) -> State[Any]:
+    future.wait()
+    return future.state
+
+
+def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
+    return state.data not in _NOT_WORTH_A_RETRY
+
+
+def _conclude(states: Mapping[str, State[Any]]) -> State[Any]:
+    """Failed with the first failed stage's exit code, or Completed. A stage that never started is not terminal."""
+    failed = {name: state for name, state in states.items() if state.is_failed() or state.is_crashed()}
+    waiting = [name for name, state in states.items() if not state.is_final()]
+    if not failed:
+        return Completed(message=f"{len(states)} stages are up to date", data=0)
+    first = next(iter(failed.values()))
+    not_started = f"\nnot started: {', '.join(waiting)}" if waiting else ""
+    code = first.data if isinstance(first.data, int) else 1
+    return Failed(message=f"{first.message}{not_started}", data=code)
+
+
+def _publish_report(node: Node) -> None:
+    """Show the stage's report as a table in Prefect's page."""
+    for out in node.outs:
+        path = Path(out) / "report.json"
+        if path.exists():
+            rows = [{"metric": key, "value": value} for key, value in json.loads(path.read_bytes()).items()]
+            key = "report-" + node.name.replace("@", "-").replace("_", "-").lower()
+            create_table_artifact(rows, key=key, description=node.description)
