@@ -18,6 +18,7 @@ from components.core import params
 from components.core.child import find_stage
 from components.core.errors import PedigreeError
 from components.core.execute import CODE_ROOT, Order, execute
+from components.core.execute import is_current as _is_current
 from components.core.fingerprints import write_fingerprints
 from components.core.seals import expose_silent_changes
 from components.core.stage import Live, Stage
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.stage == FINGERPRINT:
             _tell_changes(fingerprint(options.output))
         else:
-            _run(stage(options.stage), options)
+            order = _order(options)
+            execute(order, observe=_open_live_run if order.stage.is_live else None)
     except PedigreeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -81,10 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(chosen: Stage, options: argparse.Namespace) -> None:
+def is_current(words: Sequence[str]) -> bool:
+    """Whether a stage, called with these words, would find that it has nothing to do; a quick look, nothing runs."""
+    return _is_current(_order(_parser(words[0]).parse_args(words)))
+
+
+def _order(options: argparse.Namespace) -> Order:
+    chosen = stage(options.stage)
     inputs = {name: getattr(options, name) for name in chosen.inputs}
-    order = Order(chosen, STAGES[chosen.name], inputs, options.output)
-    execute(order, observe=_open_live_run if chosen.is_live else None)
+    return Order(chosen, STAGES[chosen.name], inputs, options.output)
 
 
 def _open_live_run(execution: str, values: Mapping[str, Any]) -> Live:

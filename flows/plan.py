@@ -9,6 +9,7 @@ module or library is not what it was when dvc.lock was written.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def _is_current(node: Node) -> bool:
         return False
     from components.__main__ import is_current
 
-    return is_current(node.name)
+    return is_current(shlex.split(node.command)[3:])
 
 
 def _is_own(node: Node, stage: str) -> bool:

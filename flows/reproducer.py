@@ -35,7 +35,6 @@ def serve() -> None:
     """Answer requests on standard input, a socket, until its other end is closed."""
     requests = socket.socket(fileno=0)
     _warm_up()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the driver's to answer
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries finished guards
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, _MESSAGE_BYTES, 2)
@@ -120,7 +119,6 @@ def _reproduce(stage: str, control: int) -> NoReturn:
     """DVC's part, in the child of the guard."""
     # A request to end is for the stage: DVC then sees it end, releases its locks and says so.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["dvc", "repro", "--single-item", stage]  # what DVC's own locks will say of this process
     try:
         _answer(control, *_run_dvc(stage))

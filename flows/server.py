@@ -81,6 +81,7 @@ class LocalServer:
             self._process = subprocess.Popen(
                 python_command("flows.server", f"serve({port})"),
                 env={**os.environ, **extra}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,  # Ctrl-C goes to the whole terminal; this process decides when its server ends
             )  # fmt: skip
         return url
 
@@ -92,7 +93,6 @@ def serve(port: int) -> None:
     die_with_parent()
     import uvicorn
 
-    # Ctrl-C goes to the whole terminal; the driver decides when its server ends.
     uvicorn.run("prefect.server.api.server:create_app", factory=True, host="127.0.0.1", port=port, log_level="error")
 
 

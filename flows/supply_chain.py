@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def skip_stage() -> State[Any]:
 
 
 @flow(name="supply-chain")
-def supply_chain(targets: Sequence[str] = (), refresh: bool = False) -> State[Any]:
+def supply_chain(targets: list[str] | None = None, refresh: bool = False) -> State[Any]:
     """Bring ``targets`` (all stages when empty) up to date; ``refresh`` pins the sources anew first."""
     with hold_workspace("pedigree run"), Reproducer() as reproducer:
         if refresh:
@@ -67,7 +67,7 @@ def supply_chain(targets: Sequence[str] = (), refresh: bool = False) -> State[An
             take_changes()
         for sentence in lockfiles.mend():
             tell("workspace", sentence)
-        recorded, plan = lockfiles.recorded_stages(), make_plan(targets)
+        recorded, plan = lockfiles.recorded_stages(), make_plan(targets or ())
         try:
             futures = _submit(plan, reproducer)
             states = {name: _state_of(future) for name, future in futures.items()}

@@ -196,8 +196,12 @@ def list_shards(folder: Path) -> list[Path]:
 
 
 def count_documents(folder: Path) -> int:
-    """How many documents the shards of ``folder`` hold, read from their footers."""
-    return sum(int(pq.read_metadata(shard).num_rows) for shard in list_shards(folder))
+    """How many documents the shards of ``folder`` hold, read from their footers. Raises InputError."""
+    total = 0
+    for shard in list_shards(folder):
+        with _open(shard) as file:
+            total += file.metadata.num_rows
+    return total
 
 
 def read_row_groups(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -206,16 +210,19 @@ def read_row_groups(folder: Path, columns: Sequence[str] | None = None) -> Itera
     Raises InputError naming the shard that is damaged or lacks a column.
     """
     for shard in list_shards(folder):
-        try:
-            file = pq.ParquetFile(shard)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _refuse(shard, str(error)) from None
-        with file:
+        with _open(shard) as file:
             wanted = list(columns) if columns is not None else file.schema_arrow.names
             if missing := [name for name in wanted if name not in file.schema_arrow.names]:
                 raise _refuse(shard, f"no column {missing[0]}")
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns=wanted)
+
+
+def _open(shard: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(shard)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _refuse(shard, str(error)) from None
 
 
 def _refuse(shard: Path, found: str) -> InputError:

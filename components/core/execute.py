@@ -44,6 +44,10 @@ class Order:
     output: Path | None
     params_file: Path = params.PARAMS
 
+    def config(self) -> Config:
+        """The stage's section of the params file. Raises ParamsError."""
+        return params.section(params.load(self.params_file), self.stage, self.params_file)
+
 
 def execute(order: Order, observe: Observer | None = None) -> bool:
     """Run a stage; returns whether it ran (False: it was current). Raises PedigreeError.
@@ -53,8 +57,8 @@ def execute(order: Order, observe: Observer | None = None) -> bool:
     """
     _follow_driver()
     with hold_workspace(f"stage {order.stage.name}"):
-        config = params.section(params.load(order.params_file), order.stage, order.params_file)
-        if _is_current(order, config):
+        config = order.config()
+        if is_current(order):
             print(f"stage {order.stage.name}: nothing to do", file=sys.stderr)
             return False
         with _scratch(order.stage.name) as scratch, _disk_full_told(order.stage.name):
@@ -65,9 +69,11 @@ def execute(order: Order, observe: Observer | None = None) -> bool:
     return True
 
 
-def _is_current(order: Order, config: Config) -> bool:
-    look = order.stage.is_current
-    return look is not None and look(config, **order.inputs, **({"output": order.output} if order.output else {}))
+def is_current(order: Order) -> bool:
+    """Whether the world outside already is as the stage would leave it; False for stages that only make files."""
+    look, output = order.stage.is_current, {"output": order.output} if order.output else {}
+    has_inputs = all(path.exists() for path in order.inputs.values())
+    return look is not None and has_inputs and look(order.config(), **order.inputs, **output)
 
 
 def _prepare(order: Order, config: Config, scratch: Path) -> Job:

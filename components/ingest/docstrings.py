@@ -36,7 +36,7 @@ def read_module(path: str, source: bytes, min_characters: int) -> Iterator[Item]
     """
     try:
         with warnings.catch_warnings(), _without_collector():
-            warnings.simplefilter("ignore", SyntaxWarning)  # "invalid escape sequence" is its author's affair
+            warnings.simplefilter("ignore")  # an invalid escape sequence is its author's affair
             found = list(_definitions(ast.parse(source), ""))
     except (SyntaxError, ValueError, RecursionError) as error:
         shown = source.decode("utf-8", "backslashreplace")

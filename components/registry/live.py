@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.core import params as params_file
 from components.core.errors import PedigreeError
-from components.registry.store import Store, connect, find_store
+from components.registry.store import Store, find_store, make_client
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -61,7 +61,7 @@ class LiveRun:
     def _deliver(self) -> None:
         from components.registry.runs import Points, open_run
 
-        client = connect(self._store)
+        client = make_client(self._store)
         run_id = open_run(client, self._store, self._experiment, self._execution, self._values)
         points, is_last = Points(client, run_id), False
         while not is_last:

@@ -89,7 +89,17 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def connect(store: Store) -> MlflowClient:
-    """A client of the registry; a new SQLite database is made where there is none. Raises MlflowException."""
+    """A client of the registry, which is also made the one that MLflow's functions without a client use."""
+    client = make_client(store)
+    import mlflow
+
+    mlflow.set_tracking_uri(store.tracking_uri)
+    mlflow.set_registry_uri(store.registry_uri)
+    return client
+
+
+def make_client(store: Store) -> MlflowClient:
+    """A client of the registry; its first request makes a SQLite database where there is none."""
     prepare_environment()
     import mlflow
 
@@ -97,8 +107,6 @@ def connect(store: Store) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.ERROR)
     if database := sqlite_path(store.tracking_uri):
         database.parent.mkdir(parents=True, exist_ok=True)
-    mlflow.set_tracking_uri(store.tracking_uri)
-    mlflow.set_registry_uri(store.registry_uri)
     return mlflow.MlflowClient(store.tracking_uri, store.registry_uri)
 
 

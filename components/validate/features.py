@@ -19,21 +19,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
-from components.core.documents import CORPUS, DOCUMENTS, count_documents, list_shards, read_row_groups
+from components.core.documents import count_documents, read_row_groups
 from components.core.progress import Progress
 from components.core.tokens import SPLITS
 
+_READ = ("doc_id", "text", "source", "licence", "split")
 _CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]"
 _NOT_A_LETTER = r"\P{L}"
 _REPLACEMENT = "\ufffd"
 SHARES = ("replacement_share", "control_share", "alphabetic_share")
 
 
-def measure(folder: Path) -> pl.DataFrame:
-    """The table above for the shards of ``folder``. Raises InputError for a damaged or missing shard."""
-    columns = ["doc_id", "text", "source", "licence", *(["split"] if _has_split(folder) else [])]
-    schema = CORPUS if "split" in columns else DOCUMENTS
+def measure(folder: Path, schema: pa.Schema) -> pl.DataFrame:
+    """The table above for the shards of ``folder``, DOCUMENTS or CORPUS. Raises InputError for a bad shard."""
+    columns = [name for name in schema.names if name in _READ]
     parts = [measure_rows(pl.DataFrame(pl.from_arrow(schema.empty_table())).select(columns))]
     with Progress("measuring documents", total=count_documents(folder), unit="documents") as progress:
         for group in read_row_groups(folder, columns):
@@ -74,7 +75,3 @@ def _stated(column: str) -> pl.Expr:
 def _share(count: pl.Expr, length: pl.Expr) -> pl.Expr:
     """A share of the characters; 0 for an empty text, whose length fails by itself."""
     return pl.when(length > 0).then(count / length).otherwise(0.0)
-
-
-def _has_split(folder: Path) -> bool:
-    return "split" in pl.read_parquet_schema(list_shards(folder)[0])

@@ -14,21 +14,27 @@ from components.core.stage import Report
 from components.validate.config import CorpusConfig, DocumentsConfig, TokensConfig
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from components.validate.suites import Suite
 
 
 def validate_documents(config: DocumentsConfig, *, subject: Path, output: Path) -> Report:
     """Check the documents of ``ingest``. Raises GateError naming expectation, observed value and limit."""
-    from components.validate import suites
+    from components.core.documents import DOCUMENTS
+    from components.validate import features, suites
 
-    return _validate_texts("documents", config, suites.documents(config), subject, output)
+    measured = features.measure(subject, DOCUMENTS)
+    return _judge_texts("documents", config, suites.documents(config), measured, output)
 
 
 def validate_corpus(config: CorpusConfig, *, subject: Path, output: Path) -> Report:
     """Check the corpus of ``preprocess``. Raises GateError naming expectation, observed value and limit."""
-    from components.validate import suites
+    from components.core.documents import CORPUS
+    from components.validate import features, suites
 
-    return _validate_texts("corpus", config, suites.corpus(config), subject, output)
+    measured = features.measure(subject, CORPUS)
+    return _judge_texts("corpus", config, suites.corpus(config), measured, output)
 
 
 def validate_tokens(config: TokensConfig, *, subject: Path, output: Path) -> Report:
@@ -46,12 +52,11 @@ def validate_tokens(config: TokensConfig, *, subject: Path, output: Path) -> Rep
     return verdict.write(output, page.draw(verdict, page.splits_section(splits)))
 
 
-def _validate_texts(name: str, config: DocumentsConfig, suite: Suite, subject: Path, output: Path) -> Report:
-    from components.validate import features, page
+def _judge_texts(name: str, config: DocumentsConfig, suite: Suite, measured: pl.DataFrame, output: Path) -> Report:
+    from components.validate import page
     from components.validate.judge import judge
     from components.validate.verdict import Verdict, judge_quarantine
 
-    measured = features.measure(subject)
     findings = judge(measured, "doc_id", suite)
     findings.append(judge_quarantine(findings, measured.height, config.max_quarantined_share))
     verdict = Verdict(name, measured.height, tuple(findings))

@@ -168,6 +168,8 @@ def _expect(
     kind: type[Expectation], name: str, title: str, limit: str, *settings: str, is_share: bool = False, **arguments: Any
 ) -> Expectation:
     """An expectation that knows how to be told: ``is_share`` for a value that is a part of one."""
+    if arguments.get("severity") == "warning":
+        limit += f", in all but {percent(1.0 - arguments['mostly'])} of the rows"
     meta = {"name": name, "limit": limit, "settings": list(settings), "is_share": is_share}
     return kind(description=title, meta=meta, **arguments)
 

@@ -1,0 +1,18 @@
+"""The Transformer: a library in Keras 3 that reads no params and touches no file but those it is given.
+
+    config        ModelConfig: what a model is
+    transformer   the model itself
+    kernels       attention and loss with their gradients written out
+    scoring       loss of each token
+    sampling      text from a model
+    weights       save and load, safetensors and strict JSON
+
+Importing this package is cheap and settles what Keras will run on; its modules import Keras.
+"""
+
+from components.model.backends import settle_backend
+from components.model.config import ModelConfig
+
+settle_backend()
+
+__all__ = ["ModelConfig"]

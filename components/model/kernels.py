@@ -1,0 +1,157 @@
+"""The two costly formulas of the model, with their gradients written out.
+
+In: tensors. Out: tensors. In between: exact arithmetic of the plain formulas, arranged so that half of the
+attention and most of the logits need never exist. Both are in keras.ops, so they run on every backend.
+
+Shape letters, here and in ``transformer``:
+    B sequences   T tokens of a sequence   P tokens before them, in a cache   S = P + T
+    D width       H heads                  K = D / H width of a head          V vocabulary
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+Tensor = Any
+# Queries per block of attention, and tokens whose logits exist at once: the fastest of those measured on two cores.
+_BLOCK_QUERIES = 256
+_BLOCK_LOGITS = 1024
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(query · keyᵀ / √K) · value, where no token sees a later one (Vaswani et al. 2017, section 3.2.1).
+
+    Args:
+        query: of the last T tokens.  # [B, H, T, K]
+        key, value: of all tokens.    # [B, H, S, K]
+
+    A block of queries meets only the keys up to its own end: what lies beyond would be masked away. The gradient
+    keeps the probabilities and uses Σ_s P dP = Σ_k O dO, as in Dao et al. 2022, appendix B.2.
+    """
+
+    @ops.custom_gradient
+    def attend(query: Tensor, key: Tensor, value: Tensor) -> Any:
+        blocks = [_attend_block(query, key, value, start) for start in _starts(query)]
+        output = ops.concatenate([out for out, _ in blocks], axis=2)  # [B, H, T, K]
+
+        def gradient(*args: Any, upstream: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+            d_output = args[0] if upstream is None else upstream
+            parts = [
+                _gradient_of_block(query, key, value, d_output, start, *block)
+                for start, block in zip(_starts(query), blocks, strict=True)
+            ]
+            d_query, d_key, d_value = zip(*parts, strict=True)
+            return ops.concatenate(d_query, axis=2), _sum(d_key), _sum(d_value)
+
+        return output, gradient
+
+    return attend(query * key.shape[-1] ** -0.5, key, value)
+
+
+def _starts(query: Tensor) -> range:
+    return range(0, query.shape[2], _BLOCK_QUERIES)
+
+
+def _attend_block(query: Tensor, key: Tensor, value: Tensor, start: int) -> tuple[Tensor, Tensor]:
+    """Output and probabilities of the queries from ``start``."""
+    stop = min(start + _BLOCK_QUERIES, query.shape[2])
+    seen = key.shape[2] - query.shape[2] + stop
+    scores = ops.matmul(query[:, :, start:stop], _swap(key[:, :, :seen]))  # [B, H, stop - start, seen]
+    scores = ops.cast(scores, "float32") + _mask(stop - start, seen)
+    probabilities = ops.cast(_softmax(scores), query.dtype)
+    return ops.matmul(probabilities, value[:, :, :seen]), probabilities
+
+
+def _gradient_of_block(
+    query: Tensor, key: Tensor, value: Tensor, d_output: Tensor, start: int, output: Tensor, probabilities: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    stop, seen = start + output.shape[2], probabilities.shape[3]
+    d_output = d_output[:, :, start:stop]
+    d_probabilities = ops.matmul(d_output, _swap(value[:, :, :seen]))  # [B, H, stop - start, seen]
+    expected = ops.sum(ops.cast(output * d_output, "float32"), axis=-1, keepdims=True)
+    d_scores = ops.cast(probabilities * (d_probabilities - expected), query.dtype)
+    unseen = [[0, 0], [0, 0], [0, key.shape[2] - seen], [0, 0]]
+    return (
+        ops.matmul(d_scores, key[:, :, :seen]),
+        ops.pad(ops.matmul(_swap(d_scores), query[:, :, start:stop]), unseen),
+        ops.pad(ops.matmul(_swap(probabilities), d_output), unseen),
+    )
+
+
+def next_token_loss(hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy, in nats, of the logits ``hidden · embeddingᵀ`` against ``targets``.
+
+    Args:
+        hidden: last hidden states, of the type to compute in.  # [B, T, D]
+        embedding: the tied output weights, float32.            # [V, D]
+        targets: token numbers.                                 # [B, T]
+
+    The gradient, (softmax(logits) − onehot(targets)) / (B T), is worked out while the logits of a group of sequences
+    are at hand; the logits of the next group take their place. Softmax and sums are float32.
+    """
+    num_sequences, num_tokens, width = hidden.shape
+    rows = _rows_per_group(num_sequences, num_tokens) * num_tokens
+    num_rows = num_sequences * num_tokens
+    targets = ops.reshape(targets, (num_rows,))
+
+    @ops.custom_gradient
+    def loss(hidden: Tensor, embedding: Tensor) -> Any:
+        weights = ops.cast(embedding, hidden.dtype)
+
+        def add_group(group: Tensor, state: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+            d_hidden, d_embedding, chances = state
+            start = group * rows
+            states = ops.slice(hidden, (start, 0), (rows, width))  # [rows, D]
+            chosen = ops.expand_dims(ops.slice(targets, (start,), (rows,)), 1)  # [rows, 1]
+            wide = ops.softmax(ops.cast(ops.matmul(states, _swap(weights)), "float32"))  # [rows, V]
+            probabilities = ops.cast(wide, hidden.dtype)
+            return (
+                ops.slice_update(d_hidden, (start, 0), ops.matmul(probabilities, weights)),
+                d_embedding + ops.cast(ops.matmul(_swap(probabilities), states), "float32"),
+                ops.slice_update(chances, (start, 0), ops.take_along_axis(wide, chosen, axis=1)),
+            )
+
+        empty = ops.zeros_like(hidden), ops.zeros_like(embedding), ops.zeros((num_rows, 1))
+        d_hidden, d_embedding, chances = ops.fori_loop(0, num_rows // rows, add_group, empty)
+        d_hidden = ops.cast(d_hidden, "float32") - ops.cast(ops.take(weights, targets, axis=0), "float32")
+        targeted = ops.segment_sum(ops.cast(hidden, "float32"), targets, num_segments=embedding.shape[0])
+
+        def gradient(*args: Any, upstream: Any = None) -> tuple[Tensor, Tensor]:
+            scale = (args[0] if upstream is None else upstream) / num_rows
+            return ops.cast(d_hidden * scale, hidden.dtype), (d_embedding - targeted) * scale
+
+        return -ops.mean(ops.log(ops.maximum(chances, np.finfo("float32").tiny))), gradient
+
+    return loss(ops.reshape(hidden, (num_rows, width)), ops.convert_to_tensor(embedding))
+
+
+def _rows_per_group(num_sequences: int, num_tokens: int) -> int:
+    """The most sequences of which the logits may exist at once, so that groups are equal; at least one."""
+    fitting = (n for n in range(num_sequences, 0, -1) if num_sequences % n == 0 and n * num_tokens <= _BLOCK_LOGITS)
+    return next(fitting, 1)
+
+
+def _mask(num_queries: int, num_keys: int) -> Tensor:
+    """0 where the last ``num_queries`` tokens may look, a number that softmax turns into 0 elsewhere."""
+    allowed = np.tri(num_queries, num_keys, num_keys - num_queries, dtype=bool)
+    return np.where(allowed, np.float32(0), np.float32(-1e30))
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    # Keras warns of a softmax over one number, which the first token of a text has.
+    return ops.softmax(scores) if scores.shape[-1] > 1 else ops.ones_like(scores)
+
+
+def _swap(x: Tensor) -> Tensor:
+    # In a compiled step this never happens: the compiler folds it into the multiplication.
+    return ops.swapaxes(x, -1, -2)
+
+
+def _sum(parts: tuple[Tensor, ...]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

@@ -1,0 +1,84 @@
+"""A model as two files that no one has to trust: ``model.json`` and ``weights.safetensors``.
+
+In: a model, or a folder. Out: a folder's two files, or the same model. In between: nothing in them can run. The
+config is parsed strictly, the model is built by our own code, and the weights must be exactly those that the
+model has: same names, same shapes, float32, finite.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from components.core.errors import InputError
+from components.core.files import write_json, write_whole
+from components.model.config import ModelConfig
+from components.model.transformer import ComputeType, Transformer
+
+CONFIG, WEIGHTS = "model.json", "weights.safetensors"
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+
+def save_model(model: Transformer, folder: Path) -> None:
+    """Write both files into ``folder``; equal models give equal bytes."""
+    weights = {name: np.ascontiguousarray(weight.numpy()) for name, weight in model.named_weights.items()}
+    write_whole(folder / WEIGHTS, save(weights))
+    write_json(folder / CONFIG, model.config.model_dump(mode="json"))
+
+
+def load_model(folder: Path, compute_type: ComputeType = "float32") -> Transformer:
+    """The model that ``save_model`` wrote. Raises InputError naming the first thing that is not as it must be."""
+    model = Transformer(read_config(folder), seed=0, compute_type=compute_type)
+    path = folder / WEIGHTS
+    expected = {name: tuple(weight.shape) for name, weight in model.named_weights.items()}
+    arrays = _read_weights(path, expected)
+    for name, weight in model.named_weights.items():
+        weight.assign(arrays[name])
+    return model
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The sizes of the model in ``folder``; no weights are read. Raises InputError."""
+    path = folder / CONFIG
+    try:
+        return ModelConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise _refuse(path, str(error), "the sizes of a model") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"])) or "the file"
+        raise _refuse(path, f"{key}: {first['msg']}", "the sizes of a model, and nothing else") from None
+
+
+def _read_weights(path: Path, expected: dict[str, tuple[int, ...]]) -> Arrays:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            _check_shapes(path, {name: file.get_slice(name) for name in file.keys()}, expected)  # noqa: SIM118
+            arrays = {name: file.get_tensor(name) for name in expected}
+    except (OSError, SafetensorError) as error:
+        raise _refuse(path, str(error), "a safetensors file") from None
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise _refuse(path, f"{name} with numbers that are not finite", "finite numbers")
+    return arrays
+
+
+def _check_shapes(path: Path, found: dict[str, object], expected: dict[str, tuple[int, ...]]) -> None:
+    if odd := sorted(found.keys() ^ expected.keys()):
+        kind = "an unknown" if odd[0] in found else "no"
+        raise _refuse(path, f"{kind} weight {odd[0]}", f"the {len(expected)} weights of the model in {CONFIG}")
+    for name, shape in expected.items():
+        here = found[name]
+        told = (here.get_dtype(), tuple(here.get_shape()))  # type: ignore[attr-defined]
+        if told != ("F32", shape):
+            raise _refuse(path, f"{name} of {told[0]} {told[1]}", f"F32 {shape}, as {CONFIG} says")
+
+
+def _refuse(path: Path, found: str, expected: str) -> InputError:
+    fix = "restore it with `dvc checkout`, or remove the folder and run `pedigree run`"
+    return InputError(str(path), found=found, expected=expected, fix=fix)

@@ -1,0 +1,30 @@
+"""A registry of its own for each test, copied from one that was made once: making its tables takes seconds."""
+
+import shutil
+
+import pytest
+
+from components.core.lock import WORKSPACE_VARIABLE
+from components.registry import store
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory):
+    """A database with MLflow's tables and nothing in them."""
+    database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    address = f"sqlite:///{database}"
+    store.connect(store.Store(address, address, database.parent)).search_experiments()
+    return database
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch, empty_registry):
+    """A workspace with an empty registry in its usual place."""
+    for name in store.ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(WORKSPACE_VARIABLE, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    database = tmp_path / store.FOLDER / "mlflow.db"
+    database.parent.mkdir(parents=True)
+    shutil.copyfile(empty_registry, database)
+    return tmp_path

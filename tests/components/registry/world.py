@@ -1,0 +1,93 @@
+"""A trained model, a tokenizer and an evaluation, as small as they can be, as their stages would leave them."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.files import write_json
+from components.core.records import Record, describe_files
+
+CONFIG = {"name": "tiny"}
+PROMOTE_CONFIG = {"margin_bits_per_byte": 0.0, "num_resamples": 300}
+NUM_STEPS = 30
+
+
+def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1):
+    """The inputs of ``register``; ``change`` makes the scores worse by so many nats per byte."""
+    inputs = {name: folder / name for name in ("model", "tokenizer", "evaluation")}
+    for path in inputs.values():
+        path.mkdir(parents=True)
+    make_tokenizer(inputs["tokenizer"])
+    make_model(inputs["model"], seed)
+    make_evaluation(inputs["evaluation"], change, evaluation_seed)
+    return inputs
+
+
+def make_promote_world(folder, inputs, digest, name="tiny"):
+    """The inputs of ``promote`` for a registered version."""
+    registration = folder / "registration"
+    registration.mkdir(parents=True, exist_ok=True)
+    write_json(registration / "version.json", {"name": name, "digest": digest})
+    finish(registration, "register", CONFIG, {})
+    return {"registration": registration, "evaluation": inputs["evaluation"]}
+
+
+def make_tokenizer(folder):
+    """A vocabulary of 300 tokens, learned from one sentence."""
+    from components.tokenizer.learning import learn
+
+    text = "The model reads the text and the text reads like the model. " * 20
+    (folder / "tokenizer.json").write_text(learn([[text]], 300, 2).to_str(), encoding="utf-8")
+    write_json(folder / "report.json", {"vocabulary_size": 300})
+    finish(folder, "tokenizer", {"vocabulary_size": 300}, {"corpus": "c" * 64})
+
+
+def make_model(folder, seed):
+    """A model of random weights."""
+    (folder / "model.json").write_text("{}")
+    (folder / "weights.safetensors").write_bytes(bytes(100))
+    write_history(folder)
+    write_json(folder / "report.json", {"loss": 3 / NUM_STEPS})
+    params = {"seed": seed, "num_steps": NUM_STEPS, "model": {"width": 16, "num_layers": 1}}
+    finish(folder, "train", params, {"tokens": "a" * 64, "checks": "b" * 64})
+
+
+def make_evaluation(folder, change, seed):
+    """Scores of 50 documents."""
+    random = np.random.default_rng(1)
+    sizes = random.integers(50, 500, 50)
+    write_scores(folder, sizes * (1.5 + change) + random.normal(0, 5, len(sizes)), sizes)
+    write_json(folder / "samples.json", [])
+    write_json(folder / "report.json", {"bits_per_byte": 2.1 + change, "perplexity": 30.0, "documents": 50})
+    finish(folder, "evaluate", {"seed": seed}, {"model": "d" * 64})
+
+
+def write_scores(folder, losses, sizes, *, first=0):
+    """The table of scored documents of the evaluate stage."""
+    names = range(first, first + len(sizes))
+    columns = {
+        "doc_id": pa.array([f"{n:032x}" for n in names], pa.string()),
+        "text_sha256": pa.array([f"{n:064x}" for n in names], pa.string()),
+        "source": pa.array(["tiny"] * len(sizes), pa.string()),
+        "num_tokens": pa.array(np.asarray(sizes) // 4, pa.int64()),
+        "num_bytes": pa.array(np.asarray(sizes), pa.int64()),
+        "loss_nats": pa.array(losses, pa.float64()),
+        "baseline_loss_nats": pa.array(losses, pa.float64()),
+    }
+    pq.write_table(pa.table(columns), folder / "documents.parquet")
+
+
+def write_history(folder):
+    """A history as the train stage writes it."""
+    lines = [{"step": step, "loss": 3 / step, "learning_rate": 1e-3} for step in range(1, NUM_STEPS + 1)]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def finish(folder, stage, params, inputs):
+    """Write the record that the runner would write."""
+    execution = f"{stage}{json.dumps(params)}".encode().hex()[-64:].rjust(64, "0")
+    record = Record(stage=stage, execution=execution, fingerprint="f" * 64, params=params, inputs=inputs,
+                    files=describe_files(folder))  # fmt: skip
+    record.save(folder)
