@@ -29,9 +29,9 @@ def schedule(*, cron: str | None = None, every_seconds: float | None = None, ref
 
     Raises PedigreeError for a cron expression that is none.
     """
-    _check_cron(cron)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE_ROOT), os.environ.get("PYTHONPATH")]))
     with LocalServer(is_lasting=True) as server:
+        _check_cron(cron)
         when = f"cron {cron!r} (UTC)" if cron else f"every {every_seconds:g} seconds"
         print(f"Starting; the chain will run {when}. Ctrl-C ends it.", file=sys.stderr, flush=True)
         server.wait()

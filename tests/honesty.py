@@ -169,3 +169,66 @@ def ask(base: Workspace, change: Change, question: Callable[[Workspace], Answer]
         workspace = clone_workspace(base, Path(folder) / "workspace")
         change.plant(workspace)
         return question(workspace)
+
+
+def planted_changes() -> Iterator[Change]:
+    """Every planted change that is answered by asking what would run."""
+    tokenizer = frozenset({"tokenizer"})
+    yield Change("nothing at all", lambda workspace: None, NOTHING)
+    # Code
+    yield Change("code: a helper of every stage", append("components/core/files.py", "\n_PLANTED = 1\n"), ALL)
+    yield Change(
+        "code: a helper three imports away (pack, stage, writer, tokens)",
+        append("components/core/tokens.py", "\n_PLANTED = 1\n"),
+        VALIDATE | TENSORS | {"pack"},
+    )
+    yield Change("code: a helper of one stage", append("components/evaluate/ngram.py", "\nX = 1\n"), frozenset({"evaluate"}))
+    yield Change("code: the model", append("components/model/transformer.py", "\nX = 1\n"), TENSORS | REGISTRY)
+    yield Change(
+        "code: a default in a config",
+        replace("components/preprocess/config.py", "Field(100_000", "Field(90_000"),
+        frozenset({"preprocess"}),
+    )
+    yield Change("code: the runner of stages", append("components/core/child.py", "\nX = 1\n"), ALL)
+    yield Change("code: an expression with the same value", replace(_STAGE, '"train"', '"tr" "ain"'), NOTHING)
+    yield Change("code: a comment", append("components/core/files.py", "\n# A comment.\n"), NOTHING)
+    yield Change("code: a docstring", replace(_STAGE, '"""The stage', '"""The good stage'), NOTHING)
+    yield Change("code: formatting", append("components/core/files.py", "\n\n\n"), NOTHING)
+    yield Change("code: a new module that nobody imports", append("components/pack/unused.py", "X = 1\n"), NOTHING)
+    yield Change("code: the outer process", append("components/core/execute.py", "\nX = 1\n"), NOTHING)
+    yield Change("code: a flow", append("flows/run.py", "\nX = 1\n"), NOTHING)
+    yield Change("code: a file only touched", at("components/core/files.py", os.utime), NOTHING)
+    yield Change("code: a template added to a room", append("components/tokenizer/notes.html", "<p>"), None)  # type: ignore[arg-type]
+    # Libraries
+    users = frozenset({"tokenizer", "pack", "evaluate"}) | REGISTRY
+    yield Change("library: tokenizers, another version", install("tokenizers"), users)
+    yield Change("library: one that TensorFlow requires", install("ml-dtypes"), TENSORS | REGISTRY)
+    yield Change("library: one that no stage uses", install("pytest"), NOTHING)
+    # Parameters
+    yield Change("params: a value that a stage uses", replace("params.yaml", "min_frequency: 2", "min_frequency: 3"), tokenizer)
+    yield Change("params: a comment", append("params.yaml", "\n# A comment.\n"), NOTHING)
+    yield Change("params: another spelling of a number", replace("params.yaml", "level: 0.95", "level: 9.5e-1"), NOTHING)
+    yield Change("params: the values of one check only", replace("params.yaml", "tokens:\n    min_windows: 1", "tokens:\n    min_windows: 2"), frozenset({"validate@tokens"}))
+    yield Change("params: an unknown key", replace("params.yaml", "min_frequency", "min_frequenzy"), REFUSED)
+    yield Change("params: a wrong type", replace("params.yaml", "min_frequency: 2", "min_frequency: two"), REFUSED)
+    yield Change("params: an unknown section", append("params.yaml", "\ntrian: {}\n"), REFUSED)
+    # Sources
+    yield Change("source: a byte", flip("corpus/*.txt"), REFUSED)
+    yield Change("source: a byte, under its old size and time", flip("corpus/*.txt", is_silent=True), REFUSED)
+    yield Change("source: removed", at("corpus/*.txt", os.unlink), REFUSED)
+    yield Change("source: only touched", at("corpus/*.txt", os.utime), NOTHING)
+    yield Change("source: a new file in its folder, not pinned", append("corpus/new.txt", "new\n"), NOTHING)
+    yield Change("source: a pin", replace("sources.lock.json", '"CC0-1.0"', '"MIT"'), frozenset({"ingest"}))
+    # Results
+    outputs = frozenset({"tokenizer", "pack", "evaluate", "register"})
+    json_file = "data/tokenizer/tokenizer.json"
+    yield Change("result: a byte", flip(json_file), outputs)
+    yield Change("result: a byte, under its old size and time", flip(json_file, is_silent=True), outputs)
+    yield Change("result: removed", at("data/tokenizer", shutil.rmtree), outputs)
+    yield Change("result: a file renamed", at(json_file, lambda p: p.rename(p.with_name("x.json"))), outputs)
+    yield Change("result: a file added", append("data/tokenizer/extra.txt", "x"), outputs)
+    yield Change("result: only touched", at(json_file, os.utime), NOTHING)
+    yield Change("result: a fingerprint forged", append("data/fingerprints/pack.json", " "), NOTHING)
+    # The cache
+    yield Change("cache: emptied", at(".dvc/cache/files", shutil.rmtree), None)  # type: ignore[arg-type]
+    yield Change("lock: a stage's entry edited", replace("dvc.lock", "min_frequency: 2", "min_frequency: 7"), tokenizer)

@@ -51,19 +51,31 @@ class Fingerprint:
         return {**vars(self), "digest": self.digest}
 
 
+@dataclass(frozen=True)
+class _Parsed:
+    """A module's digest, all its imports, and those that run when it is imported."""
+
+    digest: str
+    everywhere: frozenset[str]
+    at_once: frozenset[str]
+
+    def imports(self, is_used: bool) -> frozenset[str]:
+        return self.everywhere if is_used else self.at_once
+
+
 @dataclass
 class Sources:
     """The project's modules below ``root``, each parsed at most once."""
 
     root: Path
-    _parsed: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    _parsed: dict[str, _Parsed] = field(default_factory=dict)
 
     def fingerprint(self, room: str) -> Fingerprint:
         """The fingerprint of the stages of ``components/<room>``."""
         modules, imports = self._close_over([f"components.{room}", RUNNER])
         return Fingerprint(
             python=platform.python_version(),
-            modules={name: self._parse(name)[0] for name in sorted(modules)},
+            modules={name: self._parse(name).digest for name in sorted(modules)},
             resources=dict(self._resources(modules)),
             libraries=_versions(frozenset(imports)),
         )
@@ -75,33 +87,34 @@ class Sources:
         return next((path for path in candidates if path.is_file()), None)
 
     def _close_over(self, start: Iterable[str]) -> tuple[set[str], set[str]]:
-        waiting, modules, libraries = list(start), set[str](), set[str]()
+        """Every module that ``start`` leads to, and every foreign module that those import.
+
+        Importing ``a.b`` also runs ``a/__init__.py`` and what that imports at once, but none of the functions
+        in there: of such modules only the imports at their top level are followed.
+        """
+        waiting = [(name, True) for name in start]
+        seen, libraries = dict[str, bool](), set[str]()
         while waiting:
-            name = waiting.pop()
-            if name in modules:
+            name, is_used = waiting.pop()
+            if seen.get(name) or (name in seen and not is_used):
                 continue
-            modules.add(name)
-            for imported in self._parse(name)[1]:
-                if imported.partition(".")[0] in _PROJECT_PACKAGES:
-                    waiting.extend(self._with_parents(imported))
-                else:
+            seen[name] = is_used
+            for imported in self._parse(name).imports(is_used):
+                if imported.partition(".")[0] not in _PROJECT_PACKAGES:
                     libraries.add(imported)
-        return modules, {name for name in libraries if name.partition(".")[0] not in sys.stdlib_module_names}
+                elif self.path(imported):
+                    waiting.append((imported, is_used))
+            waiting.extend((parent, False) for parent in _parents(name))
+        return set(seen), {name for name in libraries if name.partition(".")[0] not in sys.stdlib_module_names}
 
-    def _with_parents(self, name: str) -> Iterator[str]:
-        parts = name.split(".")
-        for length in range(1, len(parts) + 1):
-            module = ".".join(parts[:length])
-            if self.path(module):
-                yield module
-
-    def _parse(self, module: str) -> tuple[str, frozenset[str]]:
+    def _parse(self, module: str) -> _Parsed:
         if module not in self._parsed:
             path = self.path(module)
             tree = ast.parse(path.read_bytes() if path else b"", filename=str(path))
             package = module if path and path.name == "__init__.py" else module.rpartition(".")[0]
-            imports = frozenset(_imports(tree, package))
-            self._parsed[module] = (_digest_of_code(tree), imports)
+            everywhere = frozenset(_imports(ast.walk(tree), package))
+            at_once = frozenset(_imports(_outside_functions(tree), package))
+            self._parsed[module] = _Parsed(_digest_of_code(tree), everywhere, at_once)
         return self._parsed[module]
 
     def _resources(self, modules: set[str]) -> Iterator[tuple[str, str]]:
@@ -124,14 +137,29 @@ def write_fingerprints(output: Path, rooms: dict[str, str], root: Path) -> list[
     return changed
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imports(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, package)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _parents(module: str) -> Iterator[str]:
+    while "." in module:
+        module = module.rpartition(".")[0]
+        yield module
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:

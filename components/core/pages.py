@@ -53,8 +53,8 @@ def number(value: object) -> str:
 
 
 def percent(share: float) -> str:
-    """A part of one for people: 0.05 reads ``5 %``."""
-    return f"{number(100 * share)} %"
+    """A part of one for people, in three significant digits: 0.05 reads ``5 %``."""
+    return f"{number(float(f'{100 * share:.3g}'))} %"
 
 
 def page(title: str, *sections: object, lead: str = "") -> bytes:
@@ -96,9 +96,11 @@ def figures(*items: Figure) -> Html:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
-    """A table that scrolls in its own box on a narrow screen; numbers stand right, None shows as a dash."""
-    head = Html("".join(f'<th scope="col">{escape(name)}</th>' for name in columns))
-    body = [_tag("tr", Html("".join(_cell(value) for value in row))) for row in rows]
+    """A table that scrolls in its own box on a narrow screen; columns of numbers stand right, None is a dash."""
+    cells = [list(row) for row in rows]
+    kinds = ["number" if _is_numeric([row[i] for row in cells]) else "" for i in range(len(columns))]
+    head = Html("".join(_header(*pair) for pair in zip(columns, kinds, strict=True)))
+    body = [_tag("tr", Html("".join(_cell(*pair) for pair in zip(row, kinds, strict=True)))) for row in cells]
     inner = _join([_tag("caption", escape(caption)), _tag("thead", _tag("tr", head)), _tag("tbody", _join(body))])
     return scrolling(caption, _tag("table", inner))
 
@@ -124,10 +126,19 @@ def _figure(item: Figure) -> Html:
     return _tag("div", _join([_tag("dt", escape(item.label)), _tag("dd", escape(item.value)), note]))
 
 
-def _cell(value: object) -> Html:
-    if value is None:
-        return Html('<td aria-label="none">–</td>')
-    return _tag("td", escape(value), "number" if _is_number(value) else "")
+def _header(name: str, kind: str) -> Html:
+    attribute = f' class="{kind}"' if kind else ""
+    return Html(f'<th scope="col"{attribute}>{escape(name)}</th>')
+
+
+def _cell(value: object, kind: str) -> Html:
+    return _tag("td", escape("–" if value is None else value), kind)
+
+
+def _is_numeric(column: Sequence[object]) -> bool:
+    """Whether a column holds numbers and gaps alone, and at least one number."""
+    values = [value for value in column if value is not None]
+    return bool(values) and all(map(_is_number, values))
 
 
 def _is_number(value: object) -> bool:
@@ -201,7 +212,7 @@ caption { padding: .7rem .9rem; text-align: left; color: var(--quiet); }
 th, td { padding: .55rem .9rem; border-top: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { color: var(--quiet); font-size: .8rem; font-weight: 600; white-space: nowrap; }
 td { unicode-bidi: isolate; }
-td.number { text-align: right; white-space: nowrap; }
+.number { text-align: right; white-space: nowrap; }
 tr:has(.failed) td { background: var(--failed-tint); }
 tr:has(.quarantined) td { background: var(--quarantined-tint); }
 figure { margin: 1.5rem 0; }

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +125,8 @@ class TokenSplit:
         if len(positions) and not 0 <= positions.min() <= positions.max() < self.num_windows:
             raise IndexError(f"windows {positions.min()} to {positions.max()} of {self.num_windows}")
         places = positions[:, None] * self.context_tokens + np.arange(self.context_tokens + 1)
-        return self.stream[places].astype(np.int32)
+        windows: npt.NDArray[np.int32] = self.stream[places].astype(np.int32)
+        return windows
 
     def documents_of(self, window: int) -> range:
         """The positions of the documents of which a window shows at least one token, as input or target."""
@@ -140,9 +141,9 @@ class TokenSplit:
         return range(start, min(self.num_windows, (end - 1) // self.context_tokens + 1))
 
 
-def _map(path: Path, dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+def _map(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise _refuse(path, str(error), f"a NumPy array of {dtype}") from None
     if array.ndim != 1 or array.dtype != dtype.newbyteorder("<"):

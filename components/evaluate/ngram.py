@@ -16,7 +16,7 @@ Shapes: N tokens of all documents with padding, G grams of one order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,10 +46,17 @@ class NGramModel:
         num_grams: how many different grams of the highest order were seen.
     """
 
-    def __init__(self, documents: Sequence[npt.NDArray[np.integer]], vocabulary_size: int, end_of_text: int) -> None:
+    def __init__(
+        self,
+        documents: Sequence[npt.NDArray[np.integer]],
+        vocabulary_size: int,
+        end_of_text: int,
+        on_order: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Count the grams of ``documents``, at least one; ``on_order`` is called after each of the five orders."""
         self._vocabulary_size, self._end_of_text = vocabulary_size, end_of_text
         tokens, is_target = _pad(documents, end_of_text)
-        keys, numbers = _number_grams(tokens, vocabulary_size)
+        keys, numbers = _number_grams(tokens, vocabulary_size, on_order)
         self._orders = [
             self._smooth(keys[order], _counts(order, keys, numbers, is_target), len(keys[order - 1]) if order else 1)
             for order in range(ORDER)
@@ -97,7 +104,9 @@ def _pad(documents: Sequence[npt.NDArray[np.integer]], end_of_text: int) -> tupl
     return tokens.astype(np.int64), np.repeat(np.tile([False, True], len(documents)), lengths)
 
 
-def _number_grams(tokens: Ints, vocabulary_size: int) -> tuple[list[Ints], list[Ints]]:
+def _number_grams(
+    tokens: Ints, vocabulary_size: int, on_order: Callable[[], None]
+) -> tuple[list[Ints], list[Ints]]:
     """For each order: the sorted keys of its grams, and the number of the gram that ends at each token."""
     keys, numbers, context = [], [], np.zeros(len(tokens), np.int64)
     for _ in range(ORDER):
@@ -106,6 +115,7 @@ def _number_grams(tokens: Ints, vocabulary_size: int) -> tuple[list[Ints], list[
         numbers.append(number)
         # Before the first tokens of all stands nothing; those grams end in padding, which is never counted.
         context = np.maximum(_shift(number), 0)
+        on_order()
     return keys, numbers
 
 

@@ -5,7 +5,7 @@ each document. In between: the model sees end of text before the first token, as
 longer than the context is scored in windows that overlap by half, so that every token after the first window has
 at least half a context before it; every token counts exactly once.
 
-Shapes: B windows in a batch, L tokens in a window, T the longest context.
+Shapes: B windows in a batch, L tokens in a window, at most the context.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from components.core.progress import Progress
 Tokens = npt.NDArray[np.integer]
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
-# ``score(inputs, targets)`` gives the loss in nats of each target.  # [B, L], [B, L] -> [B, L]
-Score = Callable[[Ints, Ints], npt.NDArray[np.floating]]
+# The loss in nats of each token after the first, given those before it.  # [B, L + 1] -> [B, L]
+Score = Callable[[Ints], npt.NDArray[np.floating]]
 _SHORTEST = 64
 
 
@@ -45,8 +45,8 @@ def score_documents(
     losses = np.zeros(len(documents))
     with Progress("scoring", total=sum(map(len, documents)), unit="tokens") as progress:
         for length, batch in _batches(documents, context_tokens, batch_tokens):
-            inputs, targets, counts = _arrays(documents, batch, length, max(1, batch_tokens // length), end_of_text)
-            found = np.where(counts, np.asarray(score(inputs, targets), np.float64), 0.0).sum(axis=1)
+            tokens, counts = _arrays(documents, batch, length, max(1, batch_tokens // length), end_of_text)
+            found = np.where(counts, score(tokens).astype(np.float64), 0.0).sum(axis=1)
             np.add.at(losses, [window.document for window in batch], found[: len(batch)])
             progress.advance(int(counts.sum()))
     return losses
@@ -80,14 +80,14 @@ def _padded(length: int, longest: int) -> int:
 
 def _arrays(
     documents: Sequence[Tokens], batch: Sequence[Window], length: int, rows: int, end_of_text: int
-) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
-    """Inputs, targets, and which of the targets count.  # [B, L] each"""
-    inputs, targets = (np.full((rows, length), end_of_text, np.int32) for _ in range(2))
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """The tokens of a batch with the one before each window [B, L + 1], and which of the others count [B, L]."""
+    padded = np.full((rows, length + 1), end_of_text, np.int32)
     counts = np.zeros((rows, length), np.bool_)
     for row, (document, begin, end, scored_from) in enumerate(batch):
         tokens = documents[document]
-        before = tokens[begin - 1] if begin else end_of_text
-        targets[row, : end - begin] = tokens[begin:end]
-        inputs[row, : end - begin] = [before, *tokens[begin : end - 1]]
+        if begin:
+            padded[row, 0] = tokens[begin - 1]
+        padded[row, 1 : end - begin + 1] = tokens[begin:end]
         counts[row, scored_from - begin : end - begin] = True
-    return inputs, targets, counts
+    return padded, counts

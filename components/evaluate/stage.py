@@ -1,19 +1,19 @@
 """The stage ``evaluate``: a model and the tokens of held-out documents → scores, intervals, samples, a page.
 
-In: a trained model, the packed corpus and its tokenizer. Out: ``documents.parquet`` (scores of each document, for
-paired comparisons), ``samples.json``, ``page.html`` and flat metrics. In between: only the test split is scored,
+In: a trained model, the packed corpus and its tokenizer. Out: ``documents.parquet`` (the scores of each document,
+for paired comparisons), ``samples.json``, ``page.html`` and flat metrics. In between: only the test split is scored,
 each token once, and a 5-gram model counted on the training split is scored on the same tokens.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.core.errors import InputError
-from components.core.files import write_json, write_whole
+from components.core.files import sha256_bytes, write_json, write_whole
 from components.core.stage import Books, Report
 from components.evaluate.config import EvaluateConfig
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from components.core.tokens import TokenSplit
-    from components.evaluate.choosing import Positions
     from components.evaluate.scoring import Floats, Tokens
+    from components.model.transformer import Transformer
     from components.tokenizer.codec import Codec
 
+DOCUMENTS, SAMPLES, PAGE = "documents.parquet", "samples.json", "page.html"
 _ROW_GROUP_ROWS = 10_000
+_BATCH_TOKENS = 4096
 
 
 def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Path, output: Path) -> Report:
@@ -33,19 +35,89 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     import pyarrow.parquet as pq
 
     from components.core.tokens import TokenSplit
-    from components.evaluate import page, summary
-    from components.evaluate.choosing import choose
+    from components.evaluate import page, samples, summary
+    from components.model.weights import load_model
     from components.tokenizer.codec import Codec
 
-    split, codec = TokenSplit.open(tokens, "test"), Codec.load(tokenizer)
-    chosen = choose(split.documents(), max_documents=config.max_documents, max_tokens=config.max_tokens)
-    if not len(chosen):
-        raise _nothing_to_score(tokens, split.num_documents)
-    scored = _score(config, model, tokens, split, chosen, codec)
-    pq.write_table(scored, output / "documents.parquet", compression="zstd", row_group_size=_ROW_GROUP_ROWS)
-    samples = draw_samples(config, model, codec)
-    write_json(output / "samples.json", samples)
+    loaded, codec, held_out = load_model(model), Codec.load(tokenizer), TokenSplit.open(tokens, "test")
+    _check_vocabulary(loaded, codec, tokenizer)
+    scored = _score(config, loaded, codec, held_out, TokenSplit.open(tokens, "train"))
     overall, sources = summary.summarise(scored, config), summary.summarise_sources(scored, config)
-    write_whole(output / "page.html", page.draw(overall, sources, samples, config.level))
-    dropped = {"over the limit or empty": split.num_documents - len(chosen)}
-    return Report(summary.metrics(overall, sources), Books(split.num_documents, len(chosen), dropped))
+    drawn = samples.draw_samples(config, loaded, codec)
+    pq.write_table(scored, output / DOCUMENTS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+    write_json(output / SAMPLES, drawn)
+    write_whole(output / PAGE, page.draw(overall, sources, drawn, config.level))
+    dropped = {"beyond the limits or empty": held_out.num_documents - scored.num_rows}
+    return Report(summary.metrics(overall, sources), Books(held_out.num_documents, scored.num_rows, dropped))
+
+
+def _score(
+    config: EvaluateConfig, model: Transformer, codec: Codec, held_out: TokenSplit, training: TokenSplit
+) -> pa.Table:
+    """The table of scored documents, by both models."""
+    import pyarrow as pa
+
+    from components.evaluate.choosing import choose
+    from components.evaluate.summary import SCORED
+
+    table = held_out.documents()
+    chosen = choose(table, max_documents=config.max_documents, max_tokens=config.max_tokens)
+    if not len(chosen):
+        raise _refuse(held_out, f"{held_out.num_documents} documents, none to score", "documents within limits")
+    documents = [held_out.document(position) for position in chosen]
+    rows = table.take(chosen)
+    columns = {
+        **{name: rows.column(name) for name in rows.column_names},
+        "text_sha256": _text_digests(held_out, documents, rows.column("num_bytes").to_pylist(), codec),
+        "loss_nats": _losses(model, documents, codec),
+        "baseline_loss_nats": _baseline_losses(config, training, documents, codec),
+    }
+    return pa.table([columns[name] for name in SCORED.names], schema=SCORED)
+
+
+def _losses(model: Transformer, documents: Sequence[Tokens], codec: Codec) -> Floats:
+    from components.evaluate.scoring import score_documents
+    from components.model.scoring import token_losses
+
+    return score_documents(
+        documents, partial(token_losses, model), context_tokens=model.config.context_tokens,
+        batch_tokens=_BATCH_TOKENS, end_of_text=codec.end_of_text,
+    )  # fmt: skip
+
+
+def _baseline_losses(
+    config: EvaluateConfig, training: TokenSplit, documents: Sequence[Tokens], codec: Codec
+) -> list[float]:
+    from components.core.progress import Progress
+    from components.evaluate.choosing import choose
+    from components.evaluate.ngram import ORDER, NGramModel
+
+    chosen = choose(training.documents(), max_tokens=config.baseline_max_tokens)
+    if not len(chosen):
+        raise _refuse(training, "nothing to count", "training documents within limits")
+    with Progress("counting 5-grams", total=ORDER, unit="orders") as progress:
+        seen = [training.document(position) for position in chosen]
+        baseline = NGramModel(seen, codec.vocabulary_size, codec.end_of_text, on_order=progress.advance)
+    return [-float(found.sum()) for found in baseline.log_probabilities(documents)]
+
+
+def _text_digests(split: TokenSplit, documents: Sequence[Tokens], sizes: Sequence[int], codec: Codec) -> list[str]:
+    """The digest of each text, by which models with other tokenizers know that they were scored on the same one."""
+    texts = [codec.decode_bytes(document.tolist()) for document in documents]
+    for text, size in zip(texts, sizes, strict=True):
+        if len(text) != size:
+            raise _refuse(split, f"tokens of {len(text)} bytes for a document of {size}", "tokens of that tokenizer")
+    return [sha256_bytes(text) for text in texts]
+
+
+def _check_vocabulary(model: Transformer, codec: Codec, tokenizer: Path) -> None:
+    if codec.vocabulary_size > model.config.vocabulary_size:
+        raise InputError(
+            str(tokenizer), found=f"{codec.vocabulary_size} tokens", expected=f"at most {model.config.vocabulary_size}",
+            fix="evaluate a model with the tokenizer that it was trained with",
+        )  # fmt: skip
+
+
+def _refuse(split: TokenSplit, found: str, expected: str) -> InputError:
+    fix = "look at the limits of evaluate and at the splits of preprocess in params.yaml, then run `pedigree run`"
+    return InputError(f"{split.folder}, split {split.name}", found=found, expected=expected, fix=fix)

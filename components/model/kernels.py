@@ -1,11 +1,8 @@
-"""The two costly formulas of the model, with their gradients written out.
+"""The costly formulas of the model; those that training meets have their gradients written out.
 
 In: tensors. Out: tensors. In between: exact arithmetic of the plain formulas, arranged so that half of the
-attention and most of the logits need never exist. Both are in keras.ops, so they run on every backend.
-
-Shape letters, here and in ``transformer``:
-    B sequences   T tokens of a sequence   P tokens before them, in a cache   S = P + T
-    D width       H heads                  K = D / H width of a head          V vocabulary
+attention and most of the logits need never exist. All is in keras.ops, so it runs on every backend.
+The shape letters are those of ``transformer``.
 """
 
 from __future__ import annotations
@@ -19,20 +16,20 @@ Tensor = Any
 # Queries per block of attention, and tokens whose logits exist at once: the fastest of those measured on two cores.
 _BLOCK_QUERIES = 256
 _BLOCK_LOGITS = 1024
+# Added to the score of a token that must not be seen: softmax turns it into 0.
+_NEVER = -1e30
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(query · keyᵀ / √K) · value, where no token sees a later one (Vaswani et al. 2017, section 3.2.1).
 
-    Args:
-        query: of the last T tokens.  # [B, H, T, K]
-        key, value: of all tokens.    # [B, H, S, K]
+    All three arguments and the result are [B, H, T, K].
 
     A block of queries meets only the keys up to its own end: what lies beyond would be masked away. The gradient
     keeps the probabilities and uses Σ_s P dP = Σ_k O dO, as in Dao et al. 2022, appendix B.2.
     """
 
-    @ops.custom_gradient
+    @ops.custom_gradient  # type: ignore[untyped-decorator]
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Any:
         blocks = [_attend_block(query, key, value, start) for start in _starts(query)]
         output = ops.concatenate([out for out, _ in blocks], axis=2)  # [B, H, T, K]
@@ -58,27 +55,39 @@ def _starts(query: Tensor) -> range:
 def _attend_block(query: Tensor, key: Tensor, value: Tensor, start: int) -> tuple[Tensor, Tensor]:
     """Output and probabilities of the queries from ``start``."""
     stop = min(start + _BLOCK_QUERIES, query.shape[2])
-    seen = key.shape[2] - query.shape[2] + stop
-    scores = ops.matmul(query[:, :, start:stop], _swap(key[:, :, :seen]))  # [B, H, stop - start, seen]
-    scores = ops.cast(scores, "float32") + _mask(stop - start, seen)
+    scores = ops.matmul(query[:, :, start:stop], _swap(key[:, :, :stop]))  # [B, H, stop - start, stop]
+    unseen = ~np.tri(stop - start, stop, start, dtype=bool)
+    scores = ops.cast(scores, "float32") + unseen * np.float32(_NEVER)
     probabilities = ops.cast(_softmax(scores), query.dtype)
-    return ops.matmul(probabilities, value[:, :, :seen]), probabilities
+    return ops.matmul(probabilities, value[:, :, :stop]), probabilities
 
 
 def _gradient_of_block(
     query: Tensor, key: Tensor, value: Tensor, d_output: Tensor, start: int, output: Tensor, probabilities: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    stop, seen = start + output.shape[2], probabilities.shape[3]
+    stop = probabilities.shape[3]
     d_output = d_output[:, :, start:stop]
-    d_probabilities = ops.matmul(d_output, _swap(value[:, :, :seen]))  # [B, H, stop - start, seen]
+    d_probabilities = ops.matmul(d_output, _swap(value[:, :, :stop]))  # [B, H, stop - start, stop]
     expected = ops.sum(ops.cast(output * d_output, "float32"), axis=-1, keepdims=True)
     d_scores = ops.cast(probabilities * (d_probabilities - expected), query.dtype)
-    unseen = [[0, 0], [0, 0], [0, key.shape[2] - seen], [0, 0]]
+    later = [[0, 0], [0, 0], [0, key.shape[2] - stop], [0, 0]]
     return (
-        ops.matmul(d_scores, key[:, :, :seen]),
-        ops.pad(ops.matmul(_swap(d_scores), query[:, :, start:stop]), unseen),
-        ops.pad(ops.matmul(_swap(probabilities), d_output), unseen),
+        ops.matmul(d_scores, key[:, :, :stop]),
+        ops.pad(ops.matmul(_swap(d_scores), query[:, :, start:stop]), later),
+        ops.pad(ops.matmul(_swap(probabilities), d_output), later),
     )
+
+
+def cached_attention(query: Tensor, key: Tensor, value: Tensor, start: Tensor) -> Tensor:
+    """Causal attention of the tokens from position ``start`` on, [B, H, T, K], over a memory, [B, H, C, K].
+
+    What the memory holds after the last of the tokens has no weight.
+    """
+    positions = start + ops.arange(query.shape[2])  # [T]
+    unseen = ops.expand_dims(ops.arange(key.shape[2]), 0) > ops.expand_dims(positions, 1)  # [T, C]
+    scores = ops.matmul(query * query.shape[-1] ** -0.5, _swap(key))  # [B, H, T, C]
+    scores = ops.where(unseen, _NEVER, ops.cast(scores, "float32"))
+    return ops.matmul(ops.cast(_softmax(scores), query.dtype), value)  # [B, H, T, K]
 
 
 def next_token_loss(hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tensor:
@@ -97,7 +106,7 @@ def next_token_loss(hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tenso
     num_rows = num_sequences * num_tokens
     targets = ops.reshape(targets, (num_rows,))
 
-    @ops.custom_gradient
+    @ops.custom_gradient  # type: ignore[untyped-decorator]
     def loss(hidden: Tensor, embedding: Tensor) -> Any:
         weights = ops.cast(embedding, hidden.dtype)
 
@@ -132,12 +141,6 @@ def _rows_per_group(num_sequences: int, num_tokens: int) -> int:
     """The most sequences of which the logits may exist at once, so that groups are equal; at least one."""
     fitting = (n for n in range(num_sequences, 0, -1) if num_sequences % n == 0 and n * num_tokens <= _BLOCK_LOGITS)
     return next(fitting, 1)
-
-
-def _mask(num_queries: int, num_keys: int) -> Tensor:
-    """0 where the last ``num_queries`` tokens may look, a number that softmax turns into 0 elsewhere."""
-    allowed = np.tri(num_queries, num_keys, num_keys - num_queries, dtype=bool)
-    return np.where(allowed, np.float32(0), np.float32(-1e30))
 
 
 def _softmax(scores: Tensor) -> Tensor:

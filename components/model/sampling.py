@@ -1,7 +1,8 @@
 """Text from a model, token by token.
 
-In: a model, the tokens of a prompt, how to choose. Out: the tokens that follow. In between: the choice is made in
-NumPy in float64 from a seed, so equal logits give equal tokens.
+In: a model, the tokens of a prompt, how to choose. Out: the tokens that follow. In between: each token is read
+once, into a memory of keys and values; the choice is made in NumPy in float64 from a seed, so equal logits give
+equal tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from keras import ops
 from pydantic import Field
 
 from components.core.stage import Config
-from components.model.transformer import Past, Transformer
+from components.model.transformer import Memory, Transformer
+
+Logits = npt.NDArray[np.float32]
 
 
 class Sampling(Config):
@@ -30,16 +33,18 @@ class Sampling(Config):
 def generate(model: Transformer, prompt: Sequence[int], sampling: Sampling, stop_token: int | None = None) -> list[int]:
     """The tokens that follow ``prompt``, without it, up to ``stop_token``, which is left out.
 
-    Raises ValueError for an empty prompt or one with a token that the model does not have.
+    The first call for a model compiles. Raises ValueError for an empty prompt or one with a token that the model
+    does not have.
     """
-    if not prompt or not 0 <= min(prompt) <= max(prompt) < model.config.vocabulary_size:
-        raise ValueError(f"a prompt needs one token or more, each from 0 to {model.config.vocabulary_size - 1}")
+    last = model.config.vocabulary_size - 1
+    if not prompt or not 0 <= min(prompt) <= max(prompt) <= last:
+        raise ValueError(f"a prompt needs one token or more, each from 0 to {last}")
     tokens = islice(_endless(model, list(prompt), sampling), sampling.num_tokens)
     return list(takewhile(lambda token: token != stop_token, tokens))
 
 
-def choose(logits: npt.NDArray[np.float32], sampling: Sampling, random: np.random.Generator) -> int:
-    """One token by its logits [V]; of equal ones among the likeliest, the lower number counts first."""
+def choose(logits: Logits, sampling: Sampling, random: np.random.Generator) -> int:
+    """One token by its logits [V]; of equal ones among the likeliest, the lower number comes first."""
     order = np.argsort(-logits.astype(np.float64), kind="stable")
     if sampling.temperature == 0:
         return int(order[0])
@@ -50,27 +55,23 @@ def choose(logits: npt.NDArray[np.float32], sampling: Sampling, random: np.rando
 
 
 def _endless(model: Transformer, context: list[int], sampling: Sampling) -> Iterator[int]:
-    random = np.random.default_rng(sampling.seed)
-    unread, cache, limit = context[-model.config.context_tokens :], None, model.config.context_tokens
+    random, limit = np.random.default_rng(sampling.seed), model.config.context_tokens
+    memories, num_seen, unread = model.empty_memories(1), 0, context[-limit:]
     while True:
-        if _cached(cache) + len(unread) > limit:
+        if num_seen + len(unread) > limit:
             # The context is full. Its younger half is read again, so that this is rare.
-            unread, cache = context[-max(1, limit // 2) :], None
-        hidden, cache = model.extend(np.array([unread], dtype=np.int32), cache)
-        token = choose(_last_logits(model, hidden), sampling, random)
-        yield token
-        context.append(token)
-        unread = [token]
+            num_seen, unread = 0, context[-(limit // 2) :]
+        logits, memories = _read(model, unread, memories, num_seen)
+        num_seen += len(unread)
+        context.append(choose(logits, sampling, random))
+        unread = context[-1:]
+        yield context[-1]
 
 
-def _cached(cache: list[Past] | None) -> int:
-    """How many tokens the cache holds."""
-    return 0 if cache is None else int(cache[0][0].shape[2])
-
-
-def _last_logits(model: Transformer, hidden: object) -> npt.NDArray[np.float32]:
-    """The logits after the last token of the one sequence in ``hidden`` [1, T, D].  # [V]"""
-    # The embedding comes first: its transpose would be a copy of megabytes for every token.
-    weights = ops.cast(model.token_embedding, model.compute_type)
-    logits = ops.matmul(weights, hidden[0, -1])  # type: ignore[index]
-    return np.asarray(ops.convert_to_numpy(ops.cast(logits, "float32")))
+def _read(model: Transformer, unread: list[int], memories: list[Memory], start: int) -> tuple[Logits, list[Memory]]:
+    """The logits after ``unread``, which is one token or the beginning of what is remembered."""
+    # Two shapes in all, so two graphs: what fills up the second is never seen by the tokens before it.
+    tokens = np.zeros((1, 1 if len(unread) == 1 else model.config.context_tokens), np.int32)
+    tokens[0, : len(unread)] = unread
+    logits, memories = model.compiled_next_logits(tokens, memories, np.int32(start), np.int32(len(unread) - 1))
+    return np.asarray(ops.convert_to_numpy(logits)), memories

@@ -5,13 +5,14 @@ Learned positions, pre-norm, causal multi-head attention, exact GELU, output tie
 What is true in between: a later token never changes an earlier logit, and a cache changes no logit.
 
 Shape letters:
-    B sequences   T tokens of a sequence   P tokens before them, in a cache   S = P + T
-    D width       H heads                  K = D / H width of a head          V vocabulary   F feed-forward width
+    B sequences   T tokens of a sequence   C context, the most tokens   V vocabulary
+    D width       H heads                  K = D / H width of a head    F feed-forward width
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Literal
 
 import keras
@@ -19,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from components.model.backends.tensorflow import compiled
 from components.model.config import ModelConfig
-from components.model.kernels import causal_attention
+from components.model.kernels import cached_attention, causal_attention
 
 Tensor = Any
-Past = tuple[Tensor, Tensor]  # keys and values of one block: [B, H, S, K] each
+Memory = tuple[Tensor, Tensor]  # keys and values of one block, with room for the whole context: [B, H, C, K] each
 ComputeType = Literal["float32", "bfloat16"]
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -51,23 +53,28 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return [self.attention_norm, self.query_key_value, self.attention_output,
                 self.feed_forward_norm, self.feed_forward_in, self.feed_forward_out]  # fmt: skip
 
-    def call(self, x: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        """``x`` one block further, and the keys and values that later tokens need.  # [B, T, D]"""
-        attended, present = self._attend(self.attention_norm(x), past)
-        x = x + self.attention_output(attended)
-        inner = ops.gelu(self.feed_forward_in(self.feed_forward_norm(x)), approximate=False)  # [B, T, F]
-        return x + self.feed_forward_out(inner), present  # [B, T, D]
+    def call(self, x: Tensor) -> Tensor:
+        """``x`` [B, T, D] one block further.  # [B, T, D]"""
+        query, key, value = self._project(x)
+        return self._finish(x, causal_attention(query, key, value))
 
-    def _attend(self, x: Tensor, past: Past | None) -> tuple[Tensor, Past]:
+    def extend(self, x: Tensor, memory: Memory, start: Tensor) -> tuple[Tensor, Memory]:
+        """As ``call`` for tokens from position ``start`` on, whose keys and values join the memory."""
+        query, key, value = self._project(x)
+        memory = _store(memory[0], key, start), _store(memory[1], value, start)
+        return self._finish(x, cached_attention(query, *memory, start)), memory
+
+    def _project(self, x: Tensor) -> list[Tensor]:
         num_sequences, num_tokens, width = x.shape
-        joined = self.query_key_value(x)  # [B, T, 3D]
+        joined = self.query_key_value(self.attention_norm(x))  # [B, T, 3D]
         heads = ops.reshape(joined, (num_sequences, num_tokens, 3, self.num_heads, width // self.num_heads))
-        query, key, value = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)  # [B, H, T, K] each
-        if past is not None:
-            key = ops.concatenate([past[0], key], axis=2)  # [B, H, S, K]
-            value = ops.concatenate([past[1], value], axis=2)  # [B, H, S, K]
-        mixed = ops.transpose(causal_attention(query, key, value), (0, 2, 1, 3))  # [B, T, H, K]
-        return ops.reshape(mixed, x.shape), (key, value)  # [B, T, D]
+        return list(ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3))  # [B, H, T, K] each
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        mixed = ops.reshape(ops.transpose(attended, (0, 2, 1, 3)), x.shape)  # [B, T, D]
+        x = x + self.attention_output(mixed)
+        inner = ops.gelu(self.feed_forward_in(self.feed_forward_norm(x)), approximate=False)  # [B, T, F]
+        return x + self.feed_forward_out(inner)  # [B, T, D]
 
 
 class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
@@ -77,7 +84,7 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         config: its sizes.
         compute_type: the type of the matrix products; weights are float32 either way.
         token_embedding: row v stands for token v, at the input and at the output.  # [V, D]
-        position_embedding: row t is added to the t-th token.                       # [T, D]
+        position_embedding: row t is added to the t-th token.                       # [C, D]
     """
 
     def __init__(self, config: ModelConfig, *, seed: int, compute_type: ComputeType = "float32") -> None:
@@ -108,23 +115,63 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """The normalised last states, in the compute type; T is at most the context.  # [B, T, D]"""
-        return self.extend(tokens, None)[0]
+        x = self._embed(tokens, 0)
+        for block in self.blocks:
+            x = block(x)
+        return ops.cast(self.final_norm(x), self.compute_type)  # [B, T, D]
 
-    def extend(self, tokens: Tensor, cache: Sequence[Past] | None) -> tuple[Tensor, list[Past]]:
-        """The last states of ``tokens`` [B, T] that follow the tokens of ``cache``, and the longer cache."""
-        start = 0 if cache is None else cache[0][0].shape[2]
-        positions = self.position_embedding[start : start + tokens.shape[1]]  # [T, D]
-        x = ops.take(self.token_embedding, tokens, axis=0) + positions  # [B, T, D]
-        longer = []
-        for i, block in enumerate(self.blocks):
-            x, present = block(x, None if cache is None else cache[i])
-            longer.append(present)
-        return ops.cast(self.final_norm(x), self.compute_type), longer  # [B, T, D]
+    def extend(self, tokens: Tensor, memories: list[Memory], start: Tensor) -> tuple[Tensor, list[Memory]]:
+        """``hidden`` for ``tokens`` [B, T] at positions from ``start`` on, given what came before in ``memories``.
+
+        What a memory holds at ``start`` and later counts for nothing and is overwritten.
+        """
+        x, longer = self._embed(tokens, start), []
+        for block, memory in zip(self.blocks, memories, strict=True):
+            x, memory = block.extend(x, memory, start)
+            longer.append(memory)
+        return ops.cast(self.final_norm(x), self.compute_type), longer
+
+    def empty_memories(self, num_sequences: int) -> list[Memory]:
+        """Memories before the first token: one for each block."""
+        sizes = self.config
+        shape = (num_sequences, sizes.num_heads, sizes.context_tokens, sizes.head_width)
+        return [(ops.zeros(shape, self.compute_type), ops.zeros(shape, self.compute_type)) for _ in self.blocks]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``hidden`` · embeddingᵀ, float32.  # [..., V]"""
         weights = ops.cast(self.token_embedding, self.compute_type)
         return ops.cast(ops.matmul(hidden, ops.transpose(weights)), "float32")
+
+    def losses(self, windows: Tensor) -> Tensor:
+        """−log p of each token of ``windows`` [B, T + 1] after the first, float32.  # [B, T] nats"""
+        logits = self(windows[:, :-1])  # [B, T, V]
+        chosen = ops.take_along_axis(logits, ops.expand_dims(windows[:, 1:], -1), axis=-1)  # [B, T, 1]
+        return ops.logsumexp(logits, axis=-1) - ops.squeeze(chosen, -1)
+
+    def next_logits(
+        self, tokens: Tensor, memories: list[Memory], start: Tensor, last: Tensor
+    ) -> tuple[Tensor, list[Memory]]:
+        """``extend`` by one sequence [1, T], and the logits after its token number ``last``.  # [V]"""
+        hidden, longer = self.extend(tokens, memories, start)
+        return self.logits(ops.slice(hidden, (0, last, 0), (1, 1, self.config.width)))[0, 0], longer
+
+    @cached_property
+    def compiled_losses(self) -> Callable[..., Any]:
+        """``losses`` as a graph per shape."""
+        return compiled(self.losses)
+
+    @cached_property
+    def compiled_next_logits(self) -> Callable[..., Any]:
+        """``next_logits`` as a graph per shape."""
+        return compiled(self.next_logits)
+
+    def _embed(self, tokens: Tensor, start: Tensor) -> Tensor:
+        positions = ops.slice(self.position_embedding, (start, 0), (tokens.shape[1], self.config.width))  # [T, D]
+        return ops.take(self.token_embedding, tokens, axis=0) + positions  # [B, T, D]
+
+
+def _store(kept: Tensor, new: Tensor, start: Tensor) -> Tensor:
+    return ops.slice_update(kept, (0, 0, start, 0), new)  # [B, H, C, K]
 
 
 def _norm(name: str) -> Any:

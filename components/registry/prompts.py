@@ -2,14 +2,15 @@
 
 In: a table with the column ``prompt`` and, where wanted, ``max_new_tokens``, ``temperature`` and ``seed``.
 Out: a table with the column ``text``. In between: the files are checked against their records before any of them
-is parsed. This is also the code that goes into a version: MLflow runs it in a process of its own.
+is parsed. This is also the code that goes into a version: MLflow runs it in a process of its own. Keras is imported
+when a version is loaded and not when one is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.models import ModelSignature
@@ -17,6 +18,9 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from components.core.records import verify
+
+if TYPE_CHECKING:
+    from components.model.sampling import Sampling
 
 # The file by which MLflow finds the model; it holds no logic of its own.
 MODEL_CODE = '''"""What `mlflow models serve` runs."""
@@ -27,7 +31,10 @@ from components.registry.prompts import PromptModel
 
 set_model(PromptModel())
 '''
-DEFAULTS: dict[str, Any] = {"max_new_tokens": 64, "temperature": 0.8, "seed": 0}
+# Columns that a row may have, and what they are of ``Sampling``.
+_OPTIONS: dict[str, tuple[str, type]] = {
+    "max_new_tokens": ("num_tokens", int), "temperature": ("temperature", float), "seed": ("seed", int),
+}  # fmt: skip
 
 
 class PromptModel(PythonModel):
@@ -35,7 +42,7 @@ class PromptModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Check the files, then load them. Raises InputError naming the first file that is not its record's."""
-        from components.model import load_model
+        from components.model.weights import load_model
         from components.tokenizer.codec import Codec
 
         model, tokenizer = (Path(context.artifacts[part]) for part in ("model", "tokenizer"))
@@ -51,7 +58,11 @@ class PromptModel(PythonModel):
         return pd.DataFrame({"text": [self._continue(row) for row in rows]})
 
     def _continue(self, row: Mapping[Any, Any]) -> str:
-        raise NotImplementedError(_options(row))
+        from components.model.sampling import generate
+
+        # A document starts after an end of text.
+        prompt = [self._codec.end_of_text, *self._codec.encode(row["prompt"]).tolist()]
+        return self._codec.decode(generate(self._model, prompt, _sampling(row), self._codec.end_of_text))
 
 
 def signature() -> ModelSignature:
@@ -62,7 +73,13 @@ def signature() -> ModelSignature:
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.string, "text")]))
 
 
-def _options(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """The row's own options, and the defaults where it has none (an empty cell reads as not a number)."""
-    given = {name: row[name] for name in DEFAULTS if row.get(name) is not None and row[name] == row[name]}
-    return {name: type(default)(given.get(name, default)) for name, default in DEFAULTS.items()}
+def _sampling(row: Mapping[Any, Any]) -> Sampling:
+    """The row's own options; an empty cell, which reads as not a number, leaves the default."""
+    from components.model.sampling import Sampling
+
+    given = {}
+    for column, (name, kind) in _OPTIONS.items():
+        value = row.get(column)
+        if value is not None and value == value:
+            given[name] = kind(value)
+    return Sampling(**given)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def explained(store: Store) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        first_line = str(error).strip().partition("\n")[0][:500]
+        first_line = re.sub(r"://[^/@\s]+@", "://", str(error).strip().partition("\n")[0])[:500]
         raise RegistryError(
             f"model registry {store}", found=first_line, expected="a registry that answers",
             fix="look whether it runs and may be written (`pedigree doctor`), then run again: nothing is done twice",

@@ -31,10 +31,11 @@ class Codec:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        vocabulary = tokenizer.get_vocab(with_added_tokens=False)
         self._tokenizer = tokenizer
-        self.vocabulary_size: int = tokenizer.get_vocab_size(with_added_tokens=False)
-        self.end_of_text: int = tokenizer.token_to_id(END_OF_TEXT)
-        names = (tokenizer.id_to_token(token) for token in range(self.vocabulary_size))
+        self.vocabulary_size = len(vocabulary)
+        self.end_of_text = vocabulary[END_OF_TEXT]
+        names = sorted(vocabulary, key=vocabulary.__getitem__)
         self._bytes = [b"" if name == END_OF_TEXT else bytes(_BYTE_OF[c] for c in name) for name in names]
 
     @classmethod

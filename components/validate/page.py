@@ -27,7 +27,7 @@ def draw(verdict: Verdict, *measured: Html) -> bytes:
         pages.verdict(not verdict.failed, _sentence(verdict)),
         _figures(verdict),
         _expectations(verdict),
-        *_set_aside(verdict),
+        *_outside(verdict),
         *measured,
         lead=_LEAD,
     )
@@ -37,7 +37,7 @@ def texts_section(measured: pl.DataFrame) -> Html:
     """What documents look like in numbers, and where they come from."""
     columns = ["num_characters", *SHARES]
     rows = [[_words(name), *_quantiles(measured[name])] for name in columns] if measured.height else []
-    names = ["", "lowest", "1 in 100 below", "middle", "1 in 100 above", "highest"]
+    names = ["measured", "lowest", "1 in 100 below", "middle", "1 in 100 above", "highest"]
     return pages.section("Measured", pages.table("Documents in numbers", names, rows), _sources(measured))
 
 
@@ -45,7 +45,7 @@ def splits_section(splits: pl.DataFrame) -> Html:
     """What the splits look like in numbers."""
     names = [name for name in splits.columns if name not in ("is_covered", "num_out_of_range")]
     rows = [[_words(name), *splits[name].to_list()] for name in names[1:]]
-    return pages.section("Measured", pages.table("Splits in numbers", ["", *splits["split"]], rows))
+    return pages.section("Measured", pages.table("Splits in numbers", ["measured", *splits["split"]], rows))
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -53,7 +53,7 @@ def _sentence(verdict: Verdict) -> str:
     met = len(verdict.findings) - len(verdict.failed)
     text = f"{met} of {len(verdict.findings)} expectations met"
     if verdict.failed:
-        return f"The gate is closed: {verdict.failed[0].name} and the chain stops here; {text}."
+        return f"The gate is closed, the chain stops here; {text}, not {', '.join(f.name for f in verdict.failed)}."
     return f"{text}; {number(aside)} of {number(verdict.received)} documents set aside."
 
 
@@ -75,24 +75,22 @@ def _expectations(verdict: Verdict) -> Html:
 
 
 def _row(finding: Finding) -> list[object]:
-    examples = ", ".join(finding.failing[:3]) if finding.state == "failed" else ""
-    observed = f"{finding.told}, such as {examples}" if examples else finding.told
-    return [pages.mark(finding.state), finding.title, finding.limit, observed, finding.column]
+    return [pages.mark(finding.state), finding.title, finding.limit, finding.told, finding.column]
 
 
-def _set_aside(verdict: Verdict) -> list[Html]:
-    findings = [finding for finding in verdict.findings if finding.sets_aside and finding.failing]
+def _outside(verdict: Verdict) -> list[Html]:
+    findings = [finding for finding in verdict.findings if finding.failing]
     if not findings:
         return []
-    lists = [pages.details(f"{f.title}: {number(len(f.failing))}", _names(f)) for f in findings]
-    note = "By reason; a document can stand under several. All of them are in quarantine.parquet."
-    return [pages.section("Set aside", pages.paragraph(note), *lists)]
+    lists = [pages.details(f"{f.title}: not {number(len(f.failing))}", _names(f)) for f in findings]
+    note = "By their identity; one can stand under several limits. All that are set aside are in quarantine.parquet."
+    return [pages.section("Outside a limit", pages.paragraph(note), *lists)]
 
 
 def _names(finding: Finding) -> Html:
     more = len(finding.failing) - _EXAMPLES
     lines = [*finding.failing[:_EXAMPLES], *([f"and {number(more)} more"] if more > 0 else [])]
-    return pages.preformatted(f"doc_id of documents outside “{finding.limit}”", "\n".join(lines))
+    return pages.preformatted(f"Outside “{finding.limit}”", "\n".join(lines))
 
 
 def _quantiles(values: pl.Series) -> list[object]:

@@ -46,6 +46,20 @@ def test_the_closure_holds_every_module_that_is_imported_and_no_other(root: Path
     assert "pandas" not in found.libraries
 
 
+def test_of_a_package_on_the_way_only_what_runs_at_once_counts(root: Path) -> None:
+    library = root / "components" / "library"
+    library.mkdir()
+    (library / "__init__.py").write_text("from components.library.stage import work\n")
+    (library / "stage.py").write_text("def work():\n    import components.library.learning\n")
+    (library / "learning.py").write_text("import pandas\n")
+    (library / "codec.py").write_text("x = 1\n")
+    (root / "components" / "room" / "craft.py").write_text("import components.library.codec\n")
+    found = Sources(root).fingerprint("room").modules
+    assert {"components.library", "components.library.stage", "components.library.codec"} <= set(found)
+    assert "components.library.learning" not in found
+    assert "components.library.learning" in Sources(root).fingerprint("library").modules
+
+
 CHANGES = {
     "a helper three imports away": ("components/shared/deep.py", "constant = 2\n", True),
     "a default": ("components/room/craft.py", MODULES["components/room/craft.py"].replace("size=1", "size=2"), True),

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from components.core.lock import WORKSPACE_VARIABLE
-from components.registry import store
+from components.registry import store, versions
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +28,22 @@ def workspace(tmp_path, monkeypatch, empty_registry):
     database.parent.mkdir(parents=True)
     shutil.copyfile(empty_registry, database)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def code_once(tmp_path_factory):
+    """The code that goes into versions, copied once: finding out what it is takes most of a registration."""
+    folder = tmp_path_factory.mktemp("code")
+    versions._copy_code(folder)
+    return folder
+
+
+@pytest.fixture
+def quick_code(monkeypatch, code_once):
+    """Versions made in this test get that code, and name no libraries."""
+
+    def copy(folder):
+        shutil.copytree(code_once, folder)
+        return ["mlflow"]
+
+    monkeypatch.setattr(versions, "_copy_code", copy)

@@ -46,11 +46,15 @@ def make_tokenizer(folder):
 
 def make_model(folder, seed):
     """A model of random weights."""
-    (folder / "model.json").write_text("{}")
-    (folder / "weights.safetensors").write_bytes(bytes(100))
+    from components.model import ModelConfig
+    from components.model.transformer import Transformer
+    from components.model.weights import save_model
+
+    sizes = {"width": 16, "num_layers": 1, "num_heads": 2, "feed_forward_width": 16}
+    save_model(Transformer(ModelConfig(vocabulary_size=300, context_tokens=32, **sizes), seed=seed), folder)
     write_history(folder)
     write_json(folder / "report.json", {"loss": 3 / NUM_STEPS})
-    params = {"seed": seed, "num_steps": NUM_STEPS, "model": {"width": 16, "num_layers": 1}}
+    params = {"seed": seed, "num_steps": NUM_STEPS, "model": sizes}
     finish(folder, "train", params, {"tokens": "a" * 64, "checks": "b" * 64})
 
 

@@ -1,0 +1,9 @@
+"""The one trainer: packed tokens → a model, with its learning curve."""
+
+from components.core.stage import Stage
+from components.train.config import TrainConfig
+from components.train.stage import train
+
+STAGE = Stage("train", TrainConfig, train)
+
+__all__ = ["STAGE", "TrainConfig", "train"]

@@ -1,0 +1,26 @@
+"""What a backend has to offer the trainer. Only modules of this package may name one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+class StepResult(NamedTuple):
+    """What a step tells: its loss in nats per token before the update, and the gradient's length before clipping."""
+
+    loss: float
+    gradient_norm: float
+
+
+class TrainStep(Protocol):
+    """A model with its optimizer: each call moves both one step on."""
+
+    @property
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Everything that a step reads and writes, by name: with it, the next step is the same anywhere."""
+
+    def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
+        """One step on a batch of windows [B, T + 1]."""

@@ -1,0 +1,60 @@
+"""One step of training in TensorFlow.
+
+In: a model, a batch of windows. Out: the model one step on. In between: equal inputs give equal bits on processors
+of one kind, however many threads there are. So no XLA, deterministic ops, and oneDNN on
+(``components.model.backends``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from components.model.kernels import next_token_loss
+from components.model.transformer import Transformer
+from components.train.backends import StepResult
+
+# Adam's as in Brown et al. 2020, appendix B.
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.95, 1e-8
+
+
+class TensorFlowStep:
+    """AdamW (Loshchilov and Hutter 2019) with a clipped gradient; matrices decay, biases and norms do not."""
+
+    def __init__(self, model: Transformer, *, weight_decay: float, clip_norm: float) -> None:
+        tf.config.experimental.enable_op_determinism()
+        self._model, self._clip_norm = model, clip_norm
+        # Each step is given its own learning rate: the number here is never used.
+        self._optimizer = keras.optimizers.AdamW(
+            learning_rate=1.0, weight_decay=weight_decay, beta_1=_BETA_1, beta_2=_BETA_2, epsilon=_EPSILON
+        )
+        self._weights = list(model.named_weights.values())
+        self._optimizer.exclude_from_weight_decay(var_list=[w for w in self._weights if len(w.shape) < 2])
+        self._optimizer.build(self._weights)
+        self._step = tf.function(self._take, autograph=False)
+
+    @property
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """All weights and all that the optimizer remembers."""
+        weights = {f"model.{name}": weight.numpy() for name, weight in self._model.named_weights.items()}
+        return weights | {f"optimizer.{v.path}": v.numpy() for v in self._optimizer.variables}
+
+    def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
+        """One step on a batch of windows [B, T + 1]."""
+        loss, norm = self._step(tf.constant(windows), tf.constant(learning_rate, tf.float32))
+        return StepResult(float(loss), float(norm))
+
+    def _take(self, windows: Any, learning_rate: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            hidden = self._model.hidden(windows[:, :-1])
+            loss = next_token_loss(hidden, self._model.token_embedding, windows[:, 1:])
+        found = tape.gradient(loss, [weight.value for weight in self._weights])
+        # The embedding is read by its rows at the input and whole at the output: its gradient is dense.
+        gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in found], self._clip_norm)
+        self._optimizer.learning_rate.assign(learning_rate)
+        self._optimizer.apply(gradients, self._weights)
+        return loss, norm

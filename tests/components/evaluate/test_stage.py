@@ -1,0 +1,108 @@
+"""The stage on a tiny world: figures that add up, a page that is safe, refusals that help."""
+
+import json
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.core.errors import InputError
+from components.core.files import list_files
+from components.core.params import parse
+from components.core.tokens import TokenSplit
+from components.evaluate import EvaluateConfig, evaluate
+from components.evaluate.summary import safe_name
+from components.tokenizer.codec import Codec
+from tests.components.evaluate.world import CONFIG, make_model, make_world
+
+
+def config(**changes):
+    return parse({**CONFIG, **changes}, EvaluateConfig, "test")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def done(world, tmp_path_factory):
+    output = tmp_path_factory.mktemp("output")
+    return output, evaluate(config(), **world, output=output)
+
+
+def test_losses_are_those_of_scoring_token_by_token(done, world):
+    from components.model.weights import load_model
+
+    model, split = load_model(world["model"]), TokenSplit.open(world["tokens"], "test")
+    end_of_text = Codec.load(world["tokenizer"]).end_of_text
+    found = pq.read_table(done[0] / "documents.parquet").column("loss_nats").to_pylist()
+    for position in (0, 1):  # shorter than the context: one plain pass each
+        tokens = split.document(position).astype(np.int32)
+        logits = np.asarray(model(np.append([end_of_text], tokens[:-1])[None]))[0].astype(np.float64)
+        expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(tokens)), tokens]
+        assert found[position] == pytest.approx(expected.sum(), rel=1e-5)
+
+
+def test_the_figures_are_totals_over_the_kept_scores(done):
+    output, report = done
+    rows, metrics = pq.read_table(output / "documents.parquet").to_pydict(), report.metrics
+    loss, tokens, size = (sum(rows[name]) for name in ("loss_nats", "num_tokens", "num_bytes"))
+    assert metrics["loss_per_token"] == pytest.approx(loss / tokens)
+    assert metrics["perplexity"] == pytest.approx(math.exp(loss / tokens))
+    assert metrics["bits_per_byte"] == pytest.approx(loss / math.log(2) / size)
+    assert metrics["bits_per_byte_low"] < metrics["bits_per_byte"] < metrics["bits_per_byte_high"]
+    assert metrics["baseline_bits_per_byte"] < metrics["bits_per_byte"]  # random weights against real counts
+    assert {f"bits_per_byte_of_{safe_name(f'source {n}')}" for n in (0, 1)} <= metrics.keys()
+    assert report.books.received == report.books.kept == 12
+
+
+def test_equal_inputs_give_equal_bytes(done, world, tmp_path):
+    evaluate(config(), **world, output=tmp_path)
+    for name in list_files(tmp_path):
+        assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes(), name
+    assert set(list_files(tmp_path)) == {"documents.parquet", "page.html", "samples.json"}
+
+
+def test_samples_are_shown_as_text_that_cannot_act(done):
+    page = (done[0] / "page.html").read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    samples = json.loads((done[0] / "samples.json").read_bytes())
+    assert [sample["prompt"] for sample in samples] == CONFIG["prompts"]
+
+
+def test_documents_beyond_the_limit_are_counted(world, tmp_path):
+    report = evaluate(config(max_documents=5), **world, output=tmp_path)
+    report.books.check("evaluate")
+    assert (report.books.kept, report.books.received) == (5, 12)
+    assert pq.read_table(tmp_path / "documents.parquet").num_rows == 5
+
+
+def test_texts_are_told_apart_by_their_digest(done):
+    digests = pq.read_table(done[0] / "documents.parquet").column("text_sha256").to_pylist()
+    assert len(set(digests)) == 12
+
+
+def test_nothing_to_score_is_refused(tmp_path):
+    world = make_world(tmp_path / "world", num_documents=0)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="0 documents, none to score"):
+        evaluate(config(), **world, output=tmp_path / "out")
+
+
+def test_a_model_with_another_vocabulary_is_refused(world, tmp_path):
+    (tmp_path / "model").mkdir()
+    make_model(tmp_path / "model", 100)
+    with pytest.raises(InputError, match="at most 100"):
+        evaluate(config(), **{**world, "model": tmp_path / "model"}, output=tmp_path)
+
+
+@pytest.mark.parametrize(("name", "safe"), [("numpy", "numpy"), ("numpy_2", "numpy_2")])
+def test_plain_names_of_sources_stay_as_they_are(name, safe):
+    assert safe_name(name) == safe
+
+
+def test_names_that_look_alike_when_made_safe_stay_different():
+    assert len({safe_name(name) for name in ("a b", "a_b", "a/b", "a-b", "ä", "")}) == 6
