@@ -20,7 +20,8 @@ def generate(prompt: str, *, which: str, num_tokens: int, temperature: float, se
 
     contents = load(model_name(), which)
     print("loading the model", file=sys.stderr)
-    from components.model.sampling import Decoder, Sampling
+    from components.model.sampling import Sampling
+    from components.model.sampling import generate as continue_text
     from components.model.weights import load_model
     from components.tokenizer.codec import Codec
 
@@ -29,7 +30,7 @@ def generate(prompt: str, *, which: str, num_tokens: int, temperature: float, se
     sampling = params.parse(values, Sampling, "the command line")
     # A document starts after an end of text.
     tokens = [codec.end_of_text, *codec.encode(prompt).tolist()]
-    text = codec.decode(Decoder(load_model(contents.model)).generate(tokens, sampling, codec.end_of_text))
+    text = codec.decode(continue_text(load_model(contents.model), tokens, sampling, codec.end_of_text))
     print(prompt + text)
     return 0
 

@@ -8,9 +8,11 @@ module or library is not what it was when dvc.lock was written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from components.core.files import write_whole
 from components.core.lock import STATE
 from flows.graph import Node, open_repo, planned_stages
+from flows.lockfiles import recorded_stages
 
 FINGERPRINTS = Path("data/fingerprints")
 _KEPT = STATE / "fingerprints"
@@ -59,30 +62,26 @@ def make_plan(targets: Sequence[str] = ()) -> Plan:
         for node, _ in planned:
             if _is_own(node, "fingerprint"):
                 _write_fingerprints()
-        reasons = {node.name: list(_reasons(stage)) for node, stage in planned}
+        recorded = recorded_stages()
+        reasons = {node.name: list(_reasons(stage, recorded)) for node, stage in planned}
     nodes = {node.name: node for node, _ in planned}
     return _with_looks(Plan(nodes, {name: found for name, found in reasons.items() if found}))
 
 
 def keep_fingerprints() -> None:
     """Keep a copy of every fingerprint under the digest by which dvc.lock names it."""
-    from dvc.utils import file_md5
-
     for path in sorted(FINGERPRINTS.glob("*.json")):
-        kept = _KEPT / f"{_md5(path, file_md5)}.json"
+        kept = _KEPT / f"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}.json"
         if not kept.exists():
             write_whole(kept, path.read_bytes())
 
 
-def _md5(path: Path, file_md5: Any) -> str:
-    from dvc.fs import localfs
-
-    return str(file_md5(str(path), localfs))
-
-
 def _write_fingerprints() -> None:
     from components.__main__ import fingerprint
+    from flows.refresh import pin_when_absent
 
+    if lines := pin_when_absent():
+        print("The sources had never been pinned; sources.lock.json now holds:", *lines, sep="\n", file=sys.stderr)
     keep_fingerprints()
     fingerprint(FINGERPRINTS)
 
@@ -110,24 +109,18 @@ def _is_own(node: Node, stage: str) -> bool:
     return node.command.startswith(f"{_OWN_COMMAND}{stage} ")
 
 
-def _reasons(stage: Any) -> Iterator[str]:
+def _reasons(stage: Any, recorded: Collection[str]) -> Iterator[str]:
     """Why DVC would run a stage, in its user's words."""
+    if stage.addressing not in recorded:
+        yield "has not run yet"
+        return
     told = stage.status().get(stage.addressing, [])
     changes = {kind: names for entry in told if isinstance(entry, dict) for kind, names in entry.items()}
     if stage.cmd_changed:
-        yield "its command changed" if _has_run(stage) else "has not run yet"
-    if _has_run(stage):
-        yield from _changed_deps(stage, changes.get("changed deps", {}))
-    elif not stage.cmd_changed:
-        yield "has not run yet"
+        yield "its command changed"
+    yield from _changed_deps(stage, changes.get("changed deps", {}))
     for path, state in changes.get("changed outs", {}).items():
-        if _has_run(stage):
-            yield f"output {path} {_in_words(state)}"
-
-
-def _has_run(stage: Any) -> bool:
-    lock = stage.dvcfile._lockfile.load()
-    return stage.name in lock.get("stages", {})
+        yield f"output {path} {_in_words(state)}"
 
 
 def _changed_deps(stage: Any, changes: Mapping[str, Any]) -> Iterator[str]:

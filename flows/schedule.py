@@ -1,10 +1,11 @@
 """`pedigree schedule`: run the supply chain by the clock, for as long as this command runs.
 
 In: a cron expression or a number of seconds. Out: runs, at most one at a time, each in a process of its own.
-In between: when a run comes due while another is at work, the new one is cancelled: the next due time catches up, because
-a run does whatever is to do. A run that says nothing for 90 seconds (its process and this command were killed) is
-declared crashed, by the server while it runs and by the next `pedigree schedule` otherwise; the run after it goes on at
-the stage that was killed. The server is the one of ``PREFECT_API_URL``, or a local one that ends with this command.
+In between: when a run comes due while another is at work, the new one is cancelled: the next due time catches up,
+because a run does whatever is to do. A run that says nothing for 90 seconds (its process and this command were
+killed) is declared crashed, by the server while it runs and by the next `pedigree schedule` otherwise; the run after
+it goes on at the stage that was killed. The server is the one of ``PREFECT_API_URL``, or a local one that ends with
+this command.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def schedule(*, cron: str | None = None, every_seconds: float | None = None, ref
 
 def _serve(cron: str | None, every_seconds: float | None, refresh: bool) -> None:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.flows import EntrypointType
+    from prefect.types.entrypoint import EntrypointType
 
     from flows.supply_chain import supply_chain
 
@@ -110,4 +111,5 @@ def _declare_crashed() -> Any:
     from prefect.automations import ChangeFlowRunState
     from prefect.client.schemas.objects import StateType
 
-    return ChangeFlowRunState(state=StateType.CRASHED, name=None, message="no heartbeat: its process was killed")
+    message = "no heartbeat: its process was killed"
+    return ChangeFlowRunState(state=StateType.CRASHED, name=None, force=False, message=message)

@@ -2,9 +2,9 @@
 
 In: the environment of ``flows.environment``; Prefect is not imported yet. Out: the address of a server's API, in
 ``PREFECT_API_URL`` too.
-In between: a configured server (``PREFECT_API_URL``) wins, then one that another command of this project runs; otherwise
-a server is started with its database below ``.pedigree/prefect`` and ends with this process, however that ends.
-Prefect would start one by itself, but only after importing the whole server here as well: six seconds more.
+In between: a configured server (``PREFECT_API_URL``) wins, then one that another command of this project runs;
+otherwise a server is started with its database below ``.pedigree/prefect`` and ends with this process, however that
+ends. Prefect would start one by itself, but only after importing the whole server here as well: six seconds more.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from pathlib import Path
 from types import TracebackType
 
 from components.core.errors import PedigreeError
@@ -31,11 +29,12 @@ _LOG = PREFECT_HOME / "server.log"
 class LocalServer:
     """A context manager that starts a server at once and lets the caller wait for it later.
 
-    ``is_lasting`` starts the services as well (schedules, automations, the page); a short run does without.
+    ``is_lasting`` starts the services as well (schedules, automations, the page); a short run does without. A
+    ``port`` of 0 is any free one.
     """
 
-    def __init__(self, *, is_lasting: bool = False) -> None:
-        self._is_lasting = is_lasting
+    def __init__(self, *, is_lasting: bool = False, port: int = 0) -> None:
+        self._is_lasting, self._port = is_lasting, port
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
@@ -71,7 +70,7 @@ class LocalServer:
             self._process.wait()
 
     def _start(self) -> str:
-        port = _free_port()
+        port = self._port or _free_port()
         url = f"http://127.0.0.1:{port}/api"
         # Without its services the server starts faster, and nothing runs beside the stages.
         kind = {} if self._is_lasting else {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}

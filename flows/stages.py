@@ -44,7 +44,7 @@ class Reproducer:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = python_command("flows.reproducer", "serve()")
         with theirs:
-            self._process = subprocess.Popen(command, stdin=theirs, start_new_session=True)
+            self._process = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

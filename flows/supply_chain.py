@@ -1,9 +1,9 @@
 """The supply chain as a Prefect flow: the graph of dvc.yaml, each stage a task of its own.
 
 In: the names of stages (none: all). Out: a state; the results are where DVC puts them, and dvc.lock is the one that
-`dvc repro` would leave. In between: DVC alone decides what is current, so Prefect's cache is off; independent stages run
-side by side, and what follows a failed stage does not start. The bodies are thin, because a deployment may
-send them to another process: all state is in the objects that they open.
+`dvc repro` would leave. In between: DVC alone decides what is current, so Prefect's cache is off; independent stages
+run side by side, and what follows a failed stage does not start. The bodies are thin, because a deployment may send
+them to another process: all state is in the objects that they open.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events.worker import EventsWorker
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from components.core.lock import hold_workspace
 from flows import lockfiles
@@ -64,7 +64,8 @@ def supply_chain(targets: list[str] | None = None, refresh: bool = False) -> Sta
         if refresh:
             from flows.refresh import take_changes
 
-            take_changes()
+            for line in take_changes():
+                tell("sources", line)
         for sentence in lockfiles.mend():
             tell("workspace", sentence)
         recorded, plan = lockfiles.recorded_stages(), make_plan(targets or ())
@@ -92,13 +93,18 @@ def _submit(plan: Plan, reproducer: Reproducer) -> dict[str, PrefectFuture[Any]]
     futures: dict[str, PrefectFuture[Any]] = {}
     for node in plan.nodes.values():
         before = [futures[name] for name in node.upstream]
-        named = {"name": node.name, "task_run_name": node.name, "description": node.description}
         if plan.would_run(node.name):
-            staged = run_stage.with_options(**named, retries=node.retries, retry_condition_fn=_is_worth_a_retry)
-            futures[node.name] = staged.submit(reproducer, node, wait_for=before)
+            futures[node.name] = _as_task(run_stage, node).submit(reproducer, node, wait_for=before)
         else:
-            futures[node.name] = skip_stage.with_options(**named).submit(wait_for=before)
+            futures[node.name] = _as_task(skip_stage, node).submit(wait_for=before)
     return futures
+
+
+def _as_task(body: Any, node: Node) -> Any:
+    return body.with_options(
+        name=node.name, task_run_name=node.name, description=node.description,
+        retries=node.retries, retry_condition_fn=_is_worth_a_retry,
+    )  # fmt: skip
 
 
 def _state_of(future: PrefectFuture[Any]) -> State[Any]:

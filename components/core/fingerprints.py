@@ -18,11 +18,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from components.core.files import canonical_json, digest_of, sha256_bytes, write_json
+from components.core.lock import STATE
+from components.core.memory import Memory
 
 RUNNER = "components.core.child"
 _PROJECT_PACKAGES = ("components", "flows")
@@ -68,7 +70,9 @@ class Sources:
     """The project's modules below ``root``, each parsed at most once."""
 
     root: Path
+    memory: Memory | None = None
     _parsed: dict[str, _Parsed] = field(default_factory=dict)
+    _paths: dict[str, Path | None] = field(default_factory=dict)
 
     def fingerprint(self, room: str) -> Fingerprint:
         """The fingerprint of the stages of ``components/<room>``."""
@@ -82,9 +86,11 @@ class Sources:
 
     def path(self, module: str) -> Path | None:
         """The file of a project module, or None when there is no such module."""
-        base = self.root.joinpath(*module.split("."))
-        candidates = (base / "__init__.py", base.with_suffix(".py"))
-        return next((path for path in candidates if path.is_file()), None)
+        if module not in self._paths:
+            base = self.root.joinpath(*module.split("."))
+            candidates = (base / "__init__.py", base.with_suffix(".py"))
+            self._paths[module] = next((path for path in candidates if path.is_file()), None)
+        return self._paths[module]
 
     def _close_over(self, start: Iterable[str]) -> tuple[set[str], set[str]]:
         """Every module that ``start`` leads to, and every foreign module that those import.
@@ -110,11 +116,12 @@ class Sources:
     def _parse(self, module: str) -> _Parsed:
         if module not in self._parsed:
             path = self.path(module)
-            tree = ast.parse(path.read_bytes() if path else b"", filename=str(path))
             package = module if path and path.name == "__init__.py" else module.rpartition(".")[0]
-            everywhere = frozenset(_imports(ast.walk(tree), package))
-            at_once = frozenset(_imports(_outside_functions(tree), package))
-            self._parsed[module] = _Parsed(_digest_of_code(tree), everywhere, at_once)
+            parse = partial(_parse, package=package)
+            if path is None:
+                raise FileNotFoundError(f"no module {module} below {self.root}")
+            digest, everywhere, at_once = self.memory.recall(path, parse) if self.memory else parse(path)
+            self._parsed[module] = _Parsed(digest, frozenset(everywhere), frozenset(at_once))
         return self._parsed[module]
 
     def _resources(self, modules: set[str]) -> Iterator[tuple[str, str]]:
@@ -127,14 +134,28 @@ class Sources:
 
 def write_fingerprints(output: Path, rooms: dict[str, str], root: Path) -> list[str]:
     """Write ``<output>/<stage>.json`` for each stage of ``rooms`` (stage name to room); returns those that changed."""
-    sources, changed = Sources(root), []
+    memory = Memory(STATE / "memory" / f"parsed-{_version_of_parser()}.json")
+    sources, changed = Sources(root, memory), []
     for stage, room in rooms.items():
         path, value = output / f"{stage}.json", sources.fingerprint(room).as_json()
         before = path.read_bytes() if path.exists() else b""
         if before != canonical_json(value):
             write_json(path, value)
             changed.append(stage)
+    memory.save()
     return changed
+
+
+def _version_of_parser() -> str:
+    """What the result of parsing depends on beside the file: the interpreter and this module."""
+    return sha256_bytes(sys.version.encode() + Path(__file__).read_bytes())[:16]
+
+
+def _parse(path: Path, package: str) -> tuple[str, list[str], list[str]]:
+    """A file's digest of code, all that it imports, and what it imports at once."""
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    everywhere, at_once = set(_imports(ast.walk(tree), package)), set(_imports(_outside_functions(tree), package))
+    return _digest_of_code(tree), sorted(everywhere), sorted(at_once)
 
 
 def _imports(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:

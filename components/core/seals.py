@@ -2,47 +2,41 @@
 
 In: the output folders and their records. Out: every file that is not what its record says gets a new
 modification time, so that a driver which compares times looks again and finds the difference.
-In between: a file whose inode change time is the one seen last is not read again; that time cannot be set back
-by a program, as the modification time can.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.core.files import sha256_file, write_json
+from components.core.errors import InputError
+from components.core.files import sha256_file
 from components.core.lock import STATE
+from components.core.memory import Memory
 from components.core.records import RECORD, read_record
 
-_SEEN = STATE / "seals.json"
+_MEMORY = STATE / "memory" / "results.json"
 
 
 def expose_silent_changes(data: Path, root: Path = Path()) -> list[Path]:
     """Touch every file below ``data`` whose bytes are not its record's; returns those files."""
-    seen = _load(root / _SEEN)
-    now: dict[str, list[int]] = {}
-    exposed = []
-    for path, sha256 in _recorded_files(data):
-        stat = path.stat()
-        mark = [stat.st_ino, stat.st_ctime_ns, stat.st_size]
-        if seen.get(str(path)) != mark and sha256_file(path) != sha256:
-            os.utime(path)
-            exposed.append(path)
-        else:
-            now[str(path)] = mark
-    write_json(root / _SEEN, now)
+    memory = Memory(root / _MEMORY)
+    records = sorted(data.rglob(RECORD))
+    exposed = [path for record in records for path in _changed(record, memory)]
+    for path in exposed:
+        os.utime(path)
+    memory.save()
     return exposed
 
 
-def _recorded_files(data: Path) -> Iterator[tuple[Path, str]]:
-    for record in sorted(data.rglob(RECORD)):
-        for name, entry in read_record(record.parent).files.items():
-            if (path := record.parent / name).is_file():
-                yield path, entry.sha256
-
-
-def _load(path: Path) -> dict[str, list[int]]:
-    return dict(json.loads(path.read_bytes())) if path.exists() else {}
+def _changed(record: Path, memory: Memory) -> Iterator[Path]:
+    try:
+        files = read_record(record.parent).files
+    except InputError:
+        yield record
+        return
+    for name, entry in files.items():
+        path = record.parent / name
+        if path.is_file() and memory.recall(path, sha256_file) != entry.sha256:
+            yield path

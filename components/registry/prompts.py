@@ -67,8 +67,8 @@ class PromptModel(PythonModel):
 
 def signature() -> ModelSignature:
     """The columns that go in and come out."""
-    options = [ColSpec(DataType.long, "max_new_tokens", False), ColSpec(DataType.double, "temperature", False),
-               ColSpec(DataType.long, "seed", False)]  # fmt: skip
+    # All options are doubles: MLflow refuses a column of whole numbers as soon as one row leaves it empty.
+    options = [ColSpec(DataType.double, name, False) for name in _OPTIONS]
     inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "prompt"), *options]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.string, "text")]))
 

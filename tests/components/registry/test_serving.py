@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,9 @@ def folder(workspace):
 
 
 def environment(folder):
-    return {"PATH": os.environ["PATH"], "HOME": str(folder.parent), "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow starts uvicorn by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
+    return {"PATH": path, "HOME": str(folder.parent), "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "TF_CPP_MIN_LOG_LEVEL": "2"}  # fmt: skip
 
 
@@ -69,13 +72,13 @@ def test_mlflow_models_serve_answers_on_loopback(folder):
                "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
     server = subprocess.Popen(command, cwd=folder.parent, env=environment(folder), start_new_session=True)
     try:
-        assert len(wait_for_answer(port)["predictions"]) == 1
+        assert len(wait_for_answer(port, server)["predictions"]) == 1
     finally:
         os.killpg(server.pid, 9)
         server.wait()
 
 
-def wait_for_answer(port):
+def wait_for_answer(port, server):
     body = json.dumps({"dataframe_records": [QUESTION]}).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
     end = time.monotonic() + 120
@@ -84,6 +87,6 @@ def wait_for_answer(port):
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.loads(answer.read())
         except (ConnectionError, urllib.error.URLError):
-            if time.monotonic() > end:
+            if time.monotonic() > end or server.poll() is not None:
                 raise
             time.sleep(0.5)

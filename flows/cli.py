@@ -1,0 +1,240 @@
+"""The command line, ``pedigree``: reads what is wanted, does it, and tells a user's mistake in one clear sentence.
+
+In: arguments. Out: an exit code. In between: nothing heavy is imported before it is known what for, so that help is
+immediate; a traceback means a fault of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from components.core.errors import PedigreeError, WorkspaceError
+
+INTERRUPTED = 130
+_DESCRIPTION = "A supply chain for language models: from raw text to a promoted model that can prove its origin."
+_EPILOG = """\
+examples:
+  pedigree run                        build everything that is not up to date, side by side where it can
+  pedigree run evaluate               only what `evaluate` needs
+  pedigree plan                       what would run, and which change is the reason
+  pedigree recipe debug               switch to the small recipe (a minute); the results of the other are kept
+  pedigree refresh                    look at the sources again and show what is not as it was pinned
+  pedigree generate "The mean of"     let the champion go on with a text
+  pedigree schedule --cron "0 3 * * *"   refresh and run every night at three (UTC)
+  pedigree ui                         MLflow's pages: models, metrics, versions side by side
+
+`dvc repro` drives the same graph (dvc.yaml) and leaves the same dvc.lock; after either, the other finds nothing to do.
+
+environment:
+  PEDIGREE_JOBS           stages that may run side by side (3)
+  PREFECT_API_URL         a Prefect server of your own; otherwise a local one runs as long as it is needed
+  MLFLOW_TRACKING_URI     an MLflow server of your own; otherwise a database below .pedigree
+
+exit codes:
+  0  done                         5  this folder cannot be driven now (held, full, no project)
+  1  something else went wrong    6  a stage touched what it had not declared
+  2  params.yaml, or a command    7  a stage broke its contract
+  3  a check did not pass         8  the model registry is out of reach
+  4  an input is not what it was  130  interrupted
+A stage's own exit code is passed on.
+"""
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the arguments say; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        _enter_project()
+        command: Command = options.command
+        return command(options)
+    except PedigreeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the next `pedigree run` goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print("error: no space left on the disk; free some and run again", file=sys.stderr)
+        return WorkspaceError.exit_code
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _enter_project() -> None:
+    """Go to the project's top folder, from wherever inside it the command was given."""
+    from flows.environment import prepare
+
+    here = Path.cwd()
+    os.chdir(next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists()), here))
+    prepare()
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("pedigree", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_promote,
+                _add_schedule, _add_ui, _add_doctor):  # fmt: skip
+        add(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, command: Command, summary: str, text: str = "") -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    description = f"{summary[:1].upper()}{summary[1:]}.\n{text}"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, formatter_class=raw
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.run import run
+
+        return run(options.stages)
+
+    text = """
+Each stage of dvc.yaml is a Prefect task; DVC decides what is up to date and keeps every result. A stage that
+fails stops what follows it, and the next run goes on from there. The sources are pinned first if they never were.
+"""
+    parser = _add(commands, "run", command, "bring the chain up to date", text)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="only what these stages need (default: all)")
+
+
+def _add_plan(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.run import show_plan
+
+        return show_plan(options.stages)
+
+    parser = _add(commands, "plan", command, "show what would run, and why", "\nNothing runs.\n")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="only what these stages need (default: all)")
+
+
+def _add_status(commands: Any) -> None:
+    def command(_options: argparse.Namespace) -> int:
+        from flows.status import status
+
+        return status()
+
+    _add(commands, "status", command, "show the recipe, what is up to date, champion and challenger, sizes on disk")
+
+
+def _add_refresh(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.refresh import refresh
+
+        return refresh(is_agreed=options.yes)
+
+    text = "\nShows what is not as sources.lock.json has it, and asks before it pins that.\n"
+    parser = _add(commands, "refresh", command, "look at the sources again", text)
+    parser.add_argument("--yes", action="store_true", help="pin what is shown without asking")
+
+
+def _add_recipe(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows import recipes
+
+        if options.save:
+            return recipes.save(options.save)
+        return recipes.use(options.name) if options.name else recipes.list_recipes()
+
+    text = """
+Without a name: the recipes in infra/recipes, the one in use marked. With a name: params.yaml becomes that recipe.
+Values of your own are never overwritten: keep them with --save first.
+"""
+    parser = _add(commands, "recipe", command, "list, switch or keep sets of values", text)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the recipe to use")
+    parser.add_argument("--save", metavar="NAME", help="keep params.yaml as a recipe of that name")
+
+
+def _add_generate(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.generate import generate
+
+        return generate(options.prompt, which=options.version, num_tokens=options.tokens,
+                        temperature=options.temperature, seed=options.seed)  # fmt: skip
+
+    parser = _add(commands, "generate", command, "let a registered model go on with a text",
+                  "\nEvery byte of the version is checked before it is loaded.\n")  # fmt: skip
+    parser.add_argument("prompt", metavar="PROMPT", help="the beginning of the text")
+    parser.add_argument("--version", default="champion", help="alias, number or digest (default: champion)")
+    parser.add_argument("--tokens", type=int, default=100, help="most tokens to write (default: 100)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 takes the likeliest token (default: 0.8)")
+    parser.add_argument("--seed", type=int, default=1, help="equal seeds give equal texts (default: 1)")
+
+
+def _add_promote(commands: Any) -> None:
+    def command(_options: argparse.Namespace) -> int:
+        from flows.promote import promote
+
+        return promote()
+
+    _add(commands, "promote", command, "judge the newest model against the champion now",
+         "\nThe alias `champion` moves only when the model is better by the margin in params.yaml.\n")  # fmt: skip
+
+
+def _add_schedule(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.schedule import schedule
+
+        return schedule(cron=options.cron, every_seconds=options.every, refresh=not options.no_refresh)
+
+    text = """
+Runs until interrupted. At most one run at a time: one that comes due while another works is cancelled, and the
+next catches up. A run that was killed is found out, and the next one goes on at the stage that was killed.
+"""
+    parser = _add(commands, "schedule", command, "refresh the sources and run the chain by the clock", text)
+    when = parser.add_mutually_exclusive_group(required=True)
+    when.add_argument("--cron", metavar="EXPRESSION", help='five fields, UTC: "0 3 * * *" is every night at three')
+    when.add_argument("--every", type=_seconds, metavar="SECONDS", help="so many seconds apart")
+    parser.add_argument("--no-refresh", action="store_true", help="use the pinned sources")
+
+
+def _add_ui(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.ui import serve_pages
+
+        return serve_pages(options.pages, options.port)
+
+    parser = _add(commands, "ui", command, "open the pages of MLflow (models) or Prefect (runs)")
+    parser.add_argument("pages", nargs="?", choices=["models", "runs"], default="models", help="default: models")
+    parser.add_argument("--port", type=int, default=5000, help="on this machine only (default: 5000)")
+
+
+def _add_doctor(commands: Any) -> None:
+    def command(_options: argparse.Namespace) -> int:
+        from flows.doctor import doctor
+
+        return doctor()
+
+    _add(commands, "doctor", command, "look for what could keep the chain from running, with what to do about it")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1 <= value < 1e9:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
