@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core import params
+from components.core import files, params
 from components.core.child import find_stage
 from components.core.errors import PedigreeError
 from components.core.execute import CODE_ROOT, Order, execute
 from components.core.execute import is_current as _is_current
 from components.core.fingerprints import write_fingerprints
 from components.core.seals import expose_silent_changes
-from components.core.stage import Live, Stage
+from components.core.stage import LiveRun, Stage
 
 # Every stage in the order of the chain, and the room it lives in.
 STAGES = {
@@ -54,15 +54,39 @@ def check_params() -> None:
 def fingerprint(output: Path) -> list[str]:
     """What runs before every stage: returns the stages whose code changed, their fingerprints written.
 
-    Checks params.yaml and the pinned sources, and exposes outputs that were changed silently.
+    Checks params.yaml and the pinned sources, exposes results that were changed silently, and removes those that
+    say of a service what is no longer so.
     """
     from components.ingest import check_pins
 
     check_params()
     check_pins(SOURCES_LOCK)
     expose_silent_changes(output.parent)
+    _remove_what_the_registry_lost()
     rooms = {name.partition("@")[0]: room for name, room in STAGES.items()}
     return write_fingerprints(output, rooms, CODE_ROOT)
+
+
+def _remove_what_the_registry_lost() -> None:
+    for words in _commands_of_graph():
+        order = _order(_parser(words[0]).parse_args(words))
+        exists = all(path.exists() for path in (*order.inputs.values(), order.output) if path)
+        if order.stage.is_current and order.output and exists and not _is_current(order):
+            print(f"{order.stage.name}: the registry is not as {order.output} says; it will run", file=sys.stderr)
+            files.remove(order.output)
+
+
+def _commands_of_graph() -> Iterator[list[str]]:
+    """The words of each own command in dvc.yaml, from the stage's name on; none where there is no graph."""
+    path = Path("dvc.yaml")
+    blocks = params.load(path)["stages"].values() if path.exists() else ()
+    commands = (str(block.get("cmd", "")).split() for block in blocks)
+    yield from (words[3:] for words in commands if words[:3] == ["python", "-m", "components"] and words[3] in STAGES)
+
+
+def is_current(words: Sequence[str]) -> bool:
+    """Whether a stage, called with these words, would find that it has nothing to do; a quick look, nothing runs."""
+    return _is_current(_order(_parser(words[0]).parse_args(words)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,8 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.stage == FINGERPRINT:
             _tell_changes(fingerprint(options.output))
         else:
-            order = _order(options)
-            execute(order, observe=_open_live_run if order.stage.is_live else None)
+            execute(_order(options), observe=_open_live_run)
     except PedigreeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -83,21 +106,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def is_current(words: Sequence[str]) -> bool:
-    """Whether a stage, called with these words, would find that it has nothing to do; a quick look, nothing runs."""
-    return _is_current(_order(_parser(words[0]).parse_args(words)))
-
-
 def _order(options: argparse.Namespace) -> Order:
     chosen = stage(options.stage)
     inputs = {name: getattr(options, name) for name in chosen.inputs}
     return Order(chosen, STAGES[chosen.name], inputs, options.output)
 
 
-def _open_live_run(execution: str, values: Mapping[str, Any]) -> Live:
+def _open_live_run(execution: str, values: Mapping[str, Any]) -> LiveRun:
     from components.registry import open_live_run
 
-    live: Live = open_live_run(execution, values)
+    live: LiveRun = open_live_run(execution, values)
     return live
 
 

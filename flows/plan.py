@@ -51,8 +51,8 @@ class Plan:
         """The plan for a reader: a line per stage that would run, with why."""
         width = max(map(len, self.nodes), default=0)
         for name in filter(self.would_run, self.nodes):
-            after = [f"may follow {', '.join(self.upstream_to_run(name))}"] if self.upstream_to_run(name) else []
-            yield f"  {name:{width}}  {'; '.join([*self.reasons.get(name, []), *after])}"
+            reasons = self.reasons.get(name) or [f"if {' or '.join(self.upstream_to_run(name))} turns out different"]
+            yield f"  {name:{width}}  {'; '.join(reasons)}"
 
 
 def make_plan(targets: Sequence[str] = ()) -> Plan:

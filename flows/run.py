@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from components.core import params
 from components.core.lock import hold_workspace
@@ -31,14 +30,11 @@ def run(targets: Sequence[str] = ()) -> int:
             print("Nothing changed: everything is up to date.")
             return 0
         print("To do:", *plan.lines(), sep="\n", file=sys.stderr)
-        state = _run_flow(targets)
-    if not state.is_completed():
-        print(f"error: {state.message}", file=sys.stderr)
-        return int(state.data) if isinstance(state.data, int) else 1
-    print(f"\n{state.message}.", file=sys.stderr)
-    if not targets:
+        code, message = _run_flow(targets)
+    print(f"error: {message}" if code else f"\n{message}.", file=sys.stderr)
+    if not code and not targets:
         _show_result()
-    return 0
+    return code
 
 
 def show_plan(targets: Sequence[str] = ()) -> int:
@@ -60,16 +56,16 @@ def _prepare(targets: Sequence[str]) -> Plan:
     return make_plan(targets)
 
 
-def _run_flow(targets: Sequence[str]) -> Any:
+def _run_flow(targets: Sequence[str]) -> tuple[int, str]:
     from flows.server import LocalServer
 
     # The server takes longest to start, so it starts before Prefect is imported here.
     with LocalServer() as server:
-        from flows.supply_chain import send_queued, supply_chain
+        from flows.supply_chain import outcome, send_queued, supply_chain
 
         server.wait()
         try:
-            return supply_chain(list(targets), return_state=True)
+            return outcome(supply_chain(list(targets), return_state=True))
         finally:
             send_queued()
 

@@ -19,10 +19,10 @@ _FOLDERS = (Path("data"), Path(".dvc/cache"), STATE)
 def status() -> int:
     """Print the state of the workspace; returns 0. Raises PedigreeError."""
     held = holder()
-    plan = make_plan()
     print(f"recipe    {recipes.current() or 'values of your own (`pedigree recipe --save NAME` keeps them)'}")
     print(f"driver    {held['command']} (process {held['pid']})" if held else "driver    none at work")
-    print(*_block("stages", _stages(plan)), *_block("models", registered_aliases()), sep="\n")
+    stages = ["being driven: ask again when it is done"] if held else _stages(make_plan())
+    print(*_block("stages", stages), *_block("models", registered_aliases()), sep="\n")
     print(*_block("disk", (f"{_in_words(_size(folder)):>9}  {folder}" for folder in _FOLDERS)), sep="\n")
     return 0
 

@@ -22,6 +22,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.states import Completed, Failed
 
+from components.core.errors import PedigreeError
 from components.core.lock import hold_workspace
 from flows import lockfiles
 from flows.graph import Node
@@ -32,7 +33,7 @@ from flows.stages import Reproducer, StageFailed
 _NOT_WORTH_A_RETRY = frozenset({2, 3, 4, 5, 6, 7, 130})
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, persist_result=False)
 def run_stage(reproducer: Reproducer, node: Node) -> State[Any]:
     """Run one stage; its state is named Cached when nothing had changed or DVC had the result."""
     logger = get_run_logger()
@@ -51,13 +52,13 @@ def run_stage(reproducer: Reproducer, node: Node) -> State[Any]:
     return Completed(name="Completed" if how == "ran" else "Cached", message=how, data=how)
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, persist_result=False)
 def skip_stage() -> State[Any]:
     """Stand for a stage that the plan found current, with everything before it."""
     return Completed(name="Cached", message="unchanged", data="unchanged")
 
 
-@flow(name="supply-chain")
+@flow(name="supply-chain", persist_result=False)
 def supply_chain(targets: list[str] | None = None, refresh: bool = False) -> State[Any]:
     """Bring ``targets`` (all stages when empty) up to date; ``refresh`` pins the sources anew first."""
     with hold_workspace("pedigree run"), Reproducer() as reproducer:
@@ -76,6 +77,16 @@ def supply_chain(targets: list[str] | None = None, refresh: bool = False) -> Sta
             reproducer.stop()
         lockfiles.restore_order(recorded, list(plan.nodes))
     return _conclude(states)
+
+
+def outcome(state: State[Any]) -> tuple[int, str]:
+    """Exit code and words of a state: 0 for a good end, for a failure that was foreseen its own code."""
+    if state.is_completed():
+        return 0, str(state.message)
+    carried = state.result(raise_on_failure=False)
+    if isinstance(carried, PedigreeError):
+        return carried.exit_code, str(carried)
+    return carried if isinstance(carried, int) else 1, str(state.message)
 
 
 def send_queued() -> None:
@@ -121,11 +132,11 @@ def _conclude(states: Mapping[str, State[Any]]) -> State[Any]:
     failed = {name: state for name, state in states.items() if state.is_failed() or state.is_crashed()}
     waiting = [name for name, state in states.items() if not state.is_final()]
     if not failed:
-        return Completed(message=f"{len(states)} stages are up to date", data=0)
+        return Completed(message=f"{len(states)} stages are up to date")
     first = next(iter(failed.values()))
     not_started = f"\nnot started: {', '.join(waiting)}" if waiting else ""
-    code = first.data if isinstance(first.data, int) else 1
-    return Failed(message=f"{first.message}{not_started}", data=code)
+    code, message = outcome(first)
+    return Failed(message=f"{message}{not_started}", data=code)
 
 
 def _publish_report(node: Node) -> None:

@@ -100,7 +100,7 @@ READ_BY = {
     "listing a folder": "import os; os.listdir({folder!r})",
     "a link inside its scratch": "import os; os.symlink({path!r}, output / 'l'); (output / 'l').read_bytes()",
 }
-_STAGE, _ANCHOR = "components/tokenizer/stage.py", "    with "
+_STAGE = "components/tokenizer/stage.py"
 
 
 def undeclared(code: str) -> Callable[[Workspace], object]:
@@ -182,7 +182,9 @@ def planted_changes() -> Iterator[Change]:
         append("components/core/tokens.py", "\n_PLANTED = 1\n"),
         VALIDATE | TENSORS | {"pack"},
     )
-    yield Change("code: a helper of one stage", append("components/evaluate/ngram.py", "\nX = 1\n"), frozenset({"evaluate"}))
+    yield Change(
+        "code: a helper of one stage", append("components/evaluate/ngram.py", "\nX = 1\n"), frozenset({"evaluate"})
+    )
     yield Change("code: the model", append("components/model/transformer.py", "\nX = 1\n"), TENSORS | REGISTRY)
     yield Change(
         "code: a default in a config",
@@ -198,17 +200,24 @@ def planted_changes() -> Iterator[Change]:
     yield Change("code: the outer process", append("components/core/execute.py", "\nX = 1\n"), NOTHING)
     yield Change("code: a flow", append("flows/run.py", "\nX = 1\n"), NOTHING)
     yield Change("code: a file only touched", at("components/core/files.py", os.utime), NOTHING)
-    yield Change("code: a template added to a room", append("components/tokenizer/notes.html", "<p>"), None)  # type: ignore[arg-type]
     # Libraries
     users = frozenset({"tokenizer", "pack", "evaluate"}) | REGISTRY
     yield Change("library: tokenizers, another version", install("tokenizers"), users)
     yield Change("library: one that TensorFlow requires", install("ml-dtypes"), TENSORS | REGISTRY)
     yield Change("library: one that no stage uses", install("pytest"), NOTHING)
     # Parameters
-    yield Change("params: a value that a stage uses", replace("params.yaml", "min_frequency: 2", "min_frequency: 3"), tokenizer)
+    yield Change(
+        "params: a value that a stage uses", replace("params.yaml", "min_frequency: 2", "min_frequency: 3"), tokenizer
+    )
     yield Change("params: a comment", append("params.yaml", "\n# A comment.\n"), NOTHING)
-    yield Change("params: another spelling of a number", replace("params.yaml", "level: 0.95", "level: 9.5e-1"), NOTHING)
-    yield Change("params: the values of one check only", replace("params.yaml", "tokens:\n    min_windows: 1", "tokens:\n    min_windows: 2"), frozenset({"validate@tokens"}))
+    yield Change(
+        "params: another spelling of a number", replace("params.yaml", "level: 0.95", "level: 9.5e-1"), NOTHING
+    )
+    yield Change(
+        "params: the values of one check only",
+        replace("params.yaml", "tokens:\n    min_windows: 1", "tokens:\n    min_windows: 2"),
+        frozenset({"validate@tokens"}),
+    )
     yield Change("params: an unknown key", replace("params.yaml", "min_frequency", "min_frequenzy"), REFUSED)
     yield Change("params: a wrong type", replace("params.yaml", "min_frequency: 2", "min_frequency: two"), REFUSED)
     yield Change("params: an unknown section", append("params.yaml", "\ntrian: {}\n"), REFUSED)
@@ -230,5 +239,135 @@ def planted_changes() -> Iterator[Change]:
     yield Change("result: only touched", at(json_file, os.utime), NOTHING)
     yield Change("result: a fingerprint forged", append("data/fingerprints/pack.json", " "), NOTHING)
     # The cache
-    yield Change("cache: emptied", at(".dvc/cache/files", shutil.rmtree), None)  # type: ignore[arg-type]
     yield Change("lock: a stage's entry edited", replace("dvc.lock", "min_frequency: 2", "min_frequency: 7"), tokenizer)
+
+
+def forbidden_acts() -> Iterator[Change]:
+    """Code planted into a stage that reaches for what is not declared; each must be refused."""
+    for how, code in READ_BY.items():
+        yield Change(f"undeclared: read by {how}", undeclared(code), REFUSED)
+    yield Change(
+        "undeclared: a file written outside its scratch", undeclared("open({folder!r} + '/new', 'w')"), REFUSED
+    )
+    connect = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    yield Change("undeclared: a network connection", undeclared(connect), REFUSED)
+    dynamic = "import importlib; importlib.import_module('components.validate.config')"
+    yield Change("undeclared: a module imported by its name", undeclared(dynamic), REFUSED)
+
+
+def leaks() -> Iterator[Change]:
+    """Code planted into a stage that writes down its surroundings; its result must not depend on them."""
+    for what, code in {
+        "a variable": "os.environ.get('PLANTED', '')",
+        "the hash seed": "str(hash('a'))",
+        "the time zone": "__import__('time').strftime('%H', __import__('time').localtime(0))",
+        "the language": "os.environ.get('LANG', '')",
+        "a settings file in the home folder": "str(os.path.exists(os.path.expanduser('~/settings')))",
+        "the current folder": "os.path.basename(os.getcwd())",
+    }.items():
+        line = f"import os; (output / 'seen').write_text({code})"
+        yield Change(f"environment: {what}", undeclared(line.replace("{", "{{").replace("}", "}}")), NOTHING)
+
+
+def result_of_stage(workspace: Workspace) -> Answer:
+    """Run the planted stage: ``refused`` by name and line, ``unnoticed``, or what else went wrong."""
+    done = workspace.stage("tokenizer", "--corpus", "data/preprocess", "--output", "data/tokenizer", check=False)
+    if done.returncode == 6 and "to do:" in done.stdout:
+        return REFUSED
+    return "unnoticed" if done.returncode == 0 else f"exit code {done.returncode}"
+
+
+def result_in_two_places(workspace: Workspace) -> Answer:
+    """Run the planted stage in two surroundings: nothing, or ``another result`` when they show."""
+    seen = []
+    for number in "12":
+        (workspace.root / ".home").mkdir(exist_ok=True)
+        (workspace.root / ".home" / "settings").touch() if number == "2" else None
+        around = {"PLANTED": number, "PYTHONHASHSEED": number, "TZ": f"UTC-{number}", "LANG": f"l{number}.UTF-8"}
+        words = ["tokenizer", "--corpus", "data/preprocess", "--output", f"data/tokenizer{number}"]
+        done = workspace.stage(*words, check=False, **around)
+        seen.append(
+            (workspace.root / f"data/tokenizer{number}" / "seen").read_text() if not done.returncode else number
+        )
+    return NOTHING if seen[0] == seen[1] else "another result"
+
+
+def make_honest(folder: Path) -> Workspace:
+    """The workspace that changes are planted in: the debug recipe and a local file, built by ``dvc repro``."""
+    workspace = make_workspace(folder)
+    (folder / "corpus").mkdir()
+    paragraph = "A chain of custody says who held a thing, when, and what was done to it. "
+    (folder / "corpus" / "notes.txt").write_text(paragraph * 5)
+    source = "    - {kind: files, name: notes, paths: [corpus/*.txt], licence: CC0-1.0}\n"
+    workspace.replace("params.yaml", "  shard_documents:", source + "  shard_documents:")
+    workspace.pedigree("refresh", "--yes")
+    workspace.dvc("repro")
+    return workspace
+
+
+def without_walls(plain: Workspace) -> Workspace:
+    """Plain stages are ordinary processes: no walls, the user's environment."""
+    plain.replace("components/core/child.py", "    confine(job.walls)\n", "")
+    plain.replace("components/core/child.py", "    _check_modules(job)\n", "")
+    old = "env=environment(scratch, passed)"
+    plain.replace("components/core/execute.py", old, "env={**environment(scratch, passed), **os.environ}")
+    return plain
+
+
+@dataclass(frozen=True)
+class Row:
+    """One planted change with what both answered."""
+
+    change: Change
+    ours: Answer
+    plain: Answer | None
+
+
+def ask_all(folder: Path, *, beside_plain: bool) -> Iterator[Row]:
+    """Plant everything; a row per change. ``beside_plain`` doubles the time."""
+    honest = make_honest(folder / "honest")
+    plain = make_plain(honest, folder / "plain") if beside_plain else None
+    groups = ((planted_changes(), changed_stages, changed_stages_of_plain),
+              (forbidden_acts(), result_of_stage, result_of_stage),
+              (leaks(), result_in_two_places, result_in_two_places))  # fmt: skip
+    for number, (changes, ours, theirs) in enumerate(groups):
+        if plain and number == 1:
+            without_walls(plain)
+        for change in changes:
+            yield Row(change, ask(honest, change, ours), ask(plain, change, theirs) if plain else None)
+
+
+def main() -> int:
+    """Print the table and the scores; the exit code is 0 when every answer of ours is true."""
+    true = {"ours": 0, "plain": 0}
+    print(f"{'planted change':66} {'must run':>12}  {'pedigree':8}  plain file dependencies", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = []
+        for row in ask_all(Path(folder), beside_plain=True):
+            rows.append(row)
+            true["ours"] += row.ours == row.change.expected
+            true["plain"] += row.plain == row.change.expected
+            print(_line(row), flush=True)
+    for name, count in true.items():
+        print(f"{name:>8}: {count} of {len(rows)} true ({count / len(rows):.0%})")
+    return int(true["ours"] < len(rows))
+
+
+def _line(row: Row) -> str:
+    expected = row.change.expected
+    must = expected if isinstance(expected, str) else f"{len(expected)} stages" if expected else "nothing"
+    return f"{row.change.name:66} {must:>12}  {_told(row.ours, expected):8}  {_told(row.plain, expected)}"
+
+
+def _told(answer: Answer | None, expected: Answer) -> str:
+    if answer == expected:
+        return "true"
+    if isinstance(answer, str) or answer is None or isinstance(expected, str):
+        return f"LIES: {answer if isinstance(answer, str) else 'not noticed'}"
+    missed, extra = sorted(expected - answer), sorted(answer - expected)
+    parts = [f"misses {', '.join(missed)}" if missed else "", f"runs {', '.join(extra)} for nothing" if extra else ""]
+    return ("LIES: " if missed else "wastes: ") + "; ".join(part for part in parts if part)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_COPIED = ("components", "flows", "infra", "dvc.yaml", ".dvcignore", ".gitignore", "pyproject.toml", "requirements.lock")
+_COPIED = (
+    "components",
+    "flows",
+    "infra",
+    "dvc.yaml",
+    ".dvcignore",
+    ".gitignore",
+    "pyproject.toml",
+    "requirements.lock",
+)
 SHARED_DATA = Path(os.environ.get("PEDIGREE_SHARED", ROOT.parent / "shared")) / "data"
 
 

@@ -21,7 +21,7 @@ from components.core.errors import InputError, PedigreeError, StageError
 from components.core.files import write_json
 from components.core.params import parse
 from components.core.records import REPORT, Record, describe_files, verify_input
-from components.core.sandbox import Walls, confine, die_with_parent, undeclared_path
+from components.core.sandbox import Walls, confine, die_with_parent, refused_connection, undeclared_path
 from components.core.stage import LIVE, OUTPUT, Stage
 
 
@@ -69,11 +69,11 @@ def main(job_file: str) -> int:
     except PedigreeError as error:
         return _tell(job, error)
     except Exception as error:  # noqa: BLE001 - told as an undeclared read or as a traceback, never swallowed
-        path = undeclared_path(error, job.walls)
-        if path is None:
+        what = undeclared_path(error, job.walls) or refused_connection(error, job.walls)
+        if what is None:
             traceback.print_exc()
             return 1
-        return _tell(job, _undeclared(job, path))
+        return _tell(job, _undeclared(job, str(what)))
     return 0
 
 
@@ -129,10 +129,10 @@ def _live_writer(path: Path) -> Any:
     return live
 
 
-def _undeclared(job: Job, path: Path) -> errors.SandboxError:
+def _undeclared(job: Job, what: str) -> errors.SandboxError:
     return errors.SandboxError(
         f"stage {job.stage}",
-        found=f"an attempt to use {path}",
+        found=f"an attempt to use {what}",
         expected="only its declared inputs, the interpreter and the installed libraries",
         fix="",
     )

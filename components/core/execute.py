@@ -27,11 +27,11 @@ from components.core.errors import PedigreeError, WorkspaceError
 from components.core.fingerprints import Fingerprint, Sources
 from components.core.lock import STATE, WORKSPACE_VARIABLE, hold_workspace
 from components.core.records import artifact_digest, execution_digest
-from components.core.stage import Config, Live, Stage
+from components.core.stage import Config, Live, LiveRun, Stage
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_BETWEEN_LOOKS = 0.5
-Observer = Callable[[str, Mapping[str, Any]], Live]
+Observer = Callable[[str, Mapping[str, Any]], LiveRun]
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,20 @@ class Order:
         return params.section(params.load(self.params_file), self.stage, self.params_file)
 
 
-def execute(order: Order, observe: Observer | None = None) -> bool:
-    """Run a stage; returns whether it ran (False: it was current). Raises PedigreeError.
+def execute(order: Order, observe: Observer | None = None) -> None:
+    """Run a stage. Raises PedigreeError.
 
-    ``observe(execution, params)`` opens a Live that is told the stage's numbers while it runs; it may have a
-    ``close()``. The workspace is held for as long as the stage runs.
+    ``observe(execution, params)`` opens a LiveRun that is told the stage's numbers while it runs, and then how
+    it ended. The workspace is held for as long as the stage runs.
     """
     _follow_driver()
     with hold_workspace(f"stage {order.stage.name}"):
         config = order.config()
-        if is_current(order):
-            print(f"stage {order.stage.name}: nothing to do", file=sys.stderr)
-            return False
         with _scratch(order.stage.name) as scratch, _disk_full_told(order.stage.name):
             job = _prepare(order, config, scratch)
             _run_inner(order, job, scratch, observe)
             if order.output is not None:
                 files.move_whole(Path(job.output), order.output)
-    return True
 
 
 def is_current(order: Order) -> bool:
@@ -119,9 +115,8 @@ def _run_inner(order: Order, job: Job, scratch: Path, observe: Observer | None) 
         inner = subprocess.Popen(
             command, cwd=scratch / "work", env=environment(scratch, passed), stdin=subprocess.DEVNULL
         )
-        code = _wait(inner)
-    if code:
-        raise _explain(order, job, code, scratch)
+        if code := _wait(inner):
+            raise _explain(order, job, code)
 
 
 def _wait(inner: subprocess.Popen[bytes]) -> int:
@@ -139,7 +134,7 @@ def _wait(inner: subprocess.Popen[bytes]) -> int:
             signal.signal(number, handler)
 
 
-def _explain(order: Order, job: Job, code: int, scratch: Path) -> PedigreeError:
+def _explain(order: Order, job: Job, code: int) -> PedigreeError:
     result = Path(job.result)
     if result.exists():
         told = files.read_json(result)
@@ -168,6 +163,10 @@ def _enrich(order: Order, error: PedigreeError, output: Path | None) -> Pedigree
 
 def _how_to_declare(order: Order, found: str) -> str:
     path = found.removeprefix("an attempt to use ")
+    if not path.startswith("/"):
+        return f"do it in a stage that declares network=True, not in components/{order.room}"
+    if Path(path).is_relative_to(CODE_ROOT / "components"):
+        return f"import it by a statement in components/{order.room}, so that the fingerprint sees it"
     with suppress(ValueError):
         path = str(Path(path).relative_to(Path.cwd()))
     line = _line_of_stage(order.stage.name)
@@ -191,13 +190,14 @@ def _observed(job: Job, stage: Stage, observe: Observer | None) -> Iterator[None
     live, done = observe(job.execution, job.params), threading.Event()
     thread = threading.Thread(target=_follow, args=(Path(job.live), live, done), daemon=True)
     thread.start()
+    succeeded = False
     try:
         yield
+        succeeded = True
     finally:
         done.set()
         thread.join()
-        if close := getattr(live, "close", None):
-            close()
+        live.close(succeeded=succeeded)
 
 
 def _follow(path: Path, live: Live, done: threading.Event) -> None:

@@ -131,6 +131,12 @@ def undeclared_path(error: BaseException, walls: Walls) -> Path | None:
     return None
 
 
+def refused_connection(error: BaseException, walls: Walls) -> str | None:
+    """``a network connection`` when ``error`` says that one was refused to a stage without network, or None."""
+    is_refusal = isinstance(error, OSError) and error.errno == errno.EACCES and error.filename is None
+    return "a network connection" if is_refusal and not walls.network else None
+
+
 def _refused_paths(error: BaseException) -> Iterator[Path]:
     if isinstance(error, OSError) and error.errno == errno.EACCES and error.filename is not None:
         yield Path(os.fsdecode(error.filename))

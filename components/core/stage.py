@@ -32,6 +32,12 @@ class Live(Protocol):
     def __call__(self, step: int, values: Mapping[str, float], /) -> None: ...
 
 
+class LiveRun(Live, Protocol):
+    """A Live that somebody opened for one run of a stage and is told how that ended."""
+
+    def close(self, *, succeeded: bool) -> None: ...
+
+
 @dataclass(frozen=True)
 class Books:
     """What came in, what was kept, what was dropped and why: ``received == kept + sum(dropped)``."""
@@ -88,7 +94,7 @@ class Stage:
         environment: names of environment variables that it may see; none may change an artifact.
         network: whether it may open TCP connections.
         is_current: a quick look, with the function's own arguments, whether the world outside already is as the
-            stage would leave it; only for stages that change a service and therefore run every time.
+            stage would leave it; only for stages that change a service, where no file can tell.
     """
 
     name: str

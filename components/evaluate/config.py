@@ -11,8 +11,8 @@ class EvaluateConfig(Config):
     """Section ``evaluate`` of params.yaml."""
 
     seed: int = Field(default=1, ge=0, description="seed of the bootstrap and of the samples")
-    max_documents: int = Field(default=2000, ge=2, description="most held-out documents to score, chosen by doc_id")
-    max_tokens: int = Field(default=1_000_000, ge=1, description="most held-out tokens to score, in the same order")
+    max_documents: int = Field(default=400, ge=2, description="most held-out documents to score, chosen by doc_id")
+    max_tokens: int = Field(default=100_000, ge=1, description="most held-out tokens to score, in the same order")
     baseline_max_tokens: int = Field(default=5_000_000, ge=1, description="most training tokens of the 5-gram baseline")
     level: float = Field(default=0.95, gt=0.5, lt=1.0, description="level of the intervals")
     num_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap resamples of the documents")

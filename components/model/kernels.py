@@ -134,7 +134,8 @@ def next_token_loss(hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tenso
 
         return -ops.mean(ops.log(ops.maximum(chances, np.finfo("float32").tiny))), gradient
 
-    return loss(ops.reshape(hidden, (num_rows, width)), ops.convert_to_tensor(embedding))
+    # A copy, because TensorFlow wants other gradients where it meets a variable.
+    return loss(ops.reshape(hidden, (num_rows, width)), ops.copy(embedding))
 
 
 def _rows_per_group(num_sequences: int, num_tokens: int) -> int:

@@ -72,9 +72,9 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
         mixed = ops.reshape(ops.transpose(attended, (0, 2, 1, 3)), x.shape)  # [B, T, D]
-        x = x + self.attention_output(mixed)
+        x = x + ops.cast(self.attention_output(mixed), "float32")
         inner = ops.gelu(self.feed_forward_in(self.feed_forward_norm(x)), approximate=False)  # [B, T, F]
-        return x + self.feed_forward_out(inner)  # [B, T, D]
+        return x + ops.cast(self.feed_forward_out(inner), "float32")  # [B, T, D]
 
 
 class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types

@@ -7,6 +7,7 @@ can tell, MLflow where it cannot; nothing is handed out before its digest is che
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from components.core.errors import RegistryError
 from components.registry import look
@@ -53,13 +54,8 @@ def load(name: str, which: str = CHAMPION) -> Contents:
     They are the registry's own where it keeps them on this machine, a copy below ``.pedigree/mlflow`` otherwise:
     to be read, never written.
     """
-    version, store = find_version(name, which), find_store()
-    with explained(store):
-        from components.registry import versions
-
-        if version.folder is None:
-            connect(store)
-        contents = Contents.below(versions.fetch(version, FOLDER / "fetched" / version.digest))
+    version = find_version(name, which)
+    contents = Contents.below(version.folder or _fetch(version))
     contents.check(version.digest, f"{name} version {version.number}")
     return contents
 
@@ -74,3 +70,12 @@ def ui_command(port: int = 5000) -> list[str]:
     server = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     where = ["--backend-store-uri", store.tracking_uri, "--registry-store-uri", store.registry_uri]
     return ["env", *settings, *server, *where, "--default-artifact-root", str(store.artifacts)]
+
+
+def _fetch(version: Version) -> Path:
+    store = find_store()
+    with explained(store):
+        from components.registry import versions
+
+        connect(store)
+        return versions.fetch(version, FOLDER / "fetched" / version.digest)

@@ -2,9 +2,10 @@
 
 In: a trained model, its tokenizer and its evaluation. Out: a version in the registry with the alias ``challenger``,
 then perhaps ``champion``. In between: what counts is the registry as it is now, not what an earlier run did; so
-both run every time, first take a quick look, and do only what is missing.
+every run of the chain takes a quick look, and both do only what is missing.
 
-``version.json`` names the version by digest. It holds no number and no address: those differ between registries.
+``version.json`` names the version, registered or judged, by digest. It holds no number and no address: those differ
+between registries.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def is_registered(config: RegisterConfig, *, model: Path, tokenizer: Path, evalu
     return version.folder is None or contents.is_present_in(version.folder)
 
 
-def promote(config: PromoteConfig, *, registration: Path, evaluation: Path) -> Report:
+def promote(config: PromoteConfig, *, registration: Path, evaluation: Path, output: Path) -> Report:
     """Point the alias ``champion`` at the registered version when it is better than the champion.
 
     The first champion only has to score better than a model that has learned nothing (``gate.judge_first``).
@@ -79,15 +80,21 @@ def promote(config: PromoteConfig, *, registration: Path, evaluation: Path) -> R
     store, scores = find_store(), read_scores(evaluation)
     with explained(store):
         _promote(connect(store), config, registration, artifact_digest(evaluation), scores)
+    write_json(output / VERSION_FILE, read_json(registration / VERSION_FILE))
     return Report()
 
 
-def is_promoted(config: PromoteConfig, *, registration: Path, evaluation: Path) -> bool:
+def is_promoted(config: PromoteConfig, *, registration: Path, evaluation: Path, output: Path) -> bool:
     """Whether ``promote`` would change nothing: this is the champion, or it was judged against it by this rule."""
-    name, digest = _read_identity(registration)
+    try:
+        verify(output)
+        name, digest = _read_identity(registration)
+        is_written = (name, digest) == _read_identity(output)
+    except (InputError, OSError):
+        return False
     versions = look(find_store(), name) or []
     version, champion = with_digest(versions, digest), with_alias(versions, CHAMPION)
-    if version is None or champion is None:
+    if not is_written or version is None or champion is None:
         return False
     if champion.digest == digest:
         return True

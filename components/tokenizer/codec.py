@@ -60,8 +60,8 @@ class Codec:
         return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
     def decode_bytes(self, tokens: Iterable[int]) -> bytes:
-        """The bytes that the tokens stand for; end of text stands for none."""
-        return b"".join([self._bytes[token] for token in tokens])
+        """The bytes that the tokens stand for; end of text and what only a larger model knows stand for none."""
+        return b"".join([self._bytes[token] for token in tokens if token < self.vocabulary_size])
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of the tokens; a character cut in half, as models may write, shows as U+FFFD."""

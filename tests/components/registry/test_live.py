@@ -25,8 +25,8 @@ def open_run(inputs):
 
 
 def losses():
-    (run,) = runs()
-    return sorted(point.step for point in client().get_metric_history(run.info.run_id, "train/loss"))
+    points = [point for run in runs() for point in client().get_metric_history(run.info.run_id, "train/loss")]
+    return sorted(point.step for point in points)
 
 
 def wait_for(look, expected):

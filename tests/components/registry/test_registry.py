@@ -39,12 +39,18 @@ def is_current(folder, inputs):
     return is_registered(RegisterConfig(**CONFIG), **inputs, output=folder)
 
 
-def promoted(folder, inputs, digest):
-    promote(PromoteConfig(**PROMOTE_CONFIG), **make_promote_world(folder, inputs, digest))
+def promoted(folder, inputs, digest, config=PROMOTE_CONFIG):
+    """Promote as the runner would: into an empty folder, which then gets its record."""
+    shutil.rmtree(folder / "data/promote", ignore_errors=True)
+    (folder / "data/promote").mkdir(parents=True)
+    judging = make_promote_world(folder, inputs, digest)
+    promote(PromoteConfig(**config), **judging, output=folder / "data/promote")
+    finish(folder / "data/promote", "promote", config, {})
 
 
-def is_judged(folder, inputs, digest):
-    return is_promoted(PromoteConfig(**PROMOTE_CONFIG), **make_promote_world(folder, inputs, digest))
+def is_judged(folder, inputs, digest, config=PROMOTE_CONFIG):
+    judging = make_promote_world(folder, inputs, digest)
+    return is_promoted(PromoteConfig(**config), **judging, output=folder / "data/promote")
 
 
 def client():
@@ -246,14 +252,13 @@ def test_a_new_margin_is_a_new_judgement(inputs, workspace):
     digest = registered(workspace / "data/register", inputs)
     promoted(workspace, inputs, digest)
     better = make_world(workspace / "better", seed=1, change=-0.1)
-    world = make_promote_world(workspace, better, registered(workspace / "data/register", better))
-    strict = PromoteConfig(margin_bits_per_byte=1.0, num_resamples=300)
-    promote(strict, **world)
-    assert is_promoted(strict, **world)
+    judging = (workspace, better, registered(workspace / "data/register", better))
+    strict = {**PROMOTE_CONFIG, "margin_bits_per_byte": 1.0}
+    promoted(*judging, strict)
+    assert is_judged(*judging, strict)
     assert states()[1] == ("champion",)
-    loose = PromoteConfig(num_resamples=300)
-    assert not is_promoted(loose, **world)
-    promote(loose, **world)
+    assert not is_judged(*judging)
+    promoted(*judging)
     assert states()[2] == ("challenger", "champion")
 
 
@@ -320,9 +325,8 @@ def test_behind_the_walls_a_registry_is_filled_and_again_when_it_was_emptied(wor
     inputs, output = make_world(workspace / "world"), workspace / "data/register"
     (workspace / "params.yaml").write_text("register: {name: tiny}\npromote: {num_resamples: 300}\n")
     registering = Order(STAGES["register"], "registry", inputs, output)
-    promoting = Order(
-        STAGES["promote"], "registry", {"registration": output, "evaluation": inputs["evaluation"]}, None
-    )
+    judging = {"registration": output, "evaluation": inputs["evaluation"]}
+    promoting = Order(STAGES["promote"], "registry", judging, workspace / "data/promote")
     assert [execute(registering), execute(registering)] == [True, False]
     assert [execute(promoting), execute(promoting)] == [True, False]
     assert states() == {1: ("challenger", "champion")}

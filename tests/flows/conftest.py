@@ -1,0 +1,54 @@
+"""What the tests of the drivers share: a toy project, and one Prefect server for all of them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.server import LocalServer
+from tests.flows.toys import Toy, make_toy
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    """The diamond, nothing built."""
+    return make_toy(tmp_path / "toy")
+
+
+@pytest.fixture
+def project(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The diamond as this process's current folder, its surroundings prepared."""
+    from flows.environment import prepare
+
+    for name, value in toy.environment().items():
+        monkeypatch.setenv(name, value)
+    for name in ("SHELL", "NO_PROXY", "DVC_SITE_CACHE_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(toy.root)
+    prepare()
+    return toy
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that all toy projects may use: each of its own would cost twenty seconds."""
+    from flows.environment import prepare
+
+    toy = make_toy(tmp_path_factory.mktemp("server") / "toy")
+    before, environment = Path.cwd(), dict(os.environ)
+    os.chdir(toy.root)
+    try:
+        prepare()
+        with LocalServer() as server:
+            url = server.wait()
+            os.environ.clear()
+            os.environ.update(environment)
+            os.chdir(before)
+            yield url
+            os.environ["PREFECT_API_URL"] = url
+    finally:
+        os.chdir(before)
+        os.environ.clear()
+        os.environ.update(environment)
