@@ -9,7 +9,10 @@ them to another process: all state is in the objects that they open.
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,7 @@ def skip_stage() -> State[Any]:
 @flow(name="supply-chain", persist_result=False)
 def supply_chain(targets: list[str] | None = None, refresh: bool = False) -> State[Any]:
     """Bring ``targets`` (all stages when empty) up to date; ``refresh`` pins the sources anew first."""
+    _end_with_parent()
     with hold_workspace("pedigree run"), Reproducer() as reproducer:
         if refresh:
             from flows.refresh import take_changes
@@ -77,6 +81,12 @@ def supply_chain(targets: list[str] | None = None, refresh: bool = False) -> Sta
             reproducer.stop()
         lockfiles.restore_order(recorded, list(plan.nodes))
     return _conclude(states)
+
+
+def _end_with_parent() -> None:
+    """A scheduled run is a process below `pedigree schedule`: end at once when that one is killed."""
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def outcome(state: State[Any]) -> tuple[int, str]:

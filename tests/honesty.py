@@ -60,6 +60,8 @@ def flip(pattern: str, *, is_silent: bool = False) -> Callable[[Workspace], obje
     """Plant by changing one byte of the first file that matches; silently: size and time stay as they were."""
 
     def plant(workspace: Workspace) -> None:
+        if is_silent:  # let the driver take in the size and the time that the change will hide behind
+            workspace.dvc("status", check=False)
         path = next(path for path in sorted(workspace.root.glob(pattern)) if path.is_file())
         before, data = path.stat(), bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
@@ -92,7 +94,7 @@ def install(name: str) -> Callable[[Workspace], object]:
 
 
 READ_BY = {
-    "Python": "open({path!r}).read()",
+    "Python": "open({path!r}, 'rb').read()",
     "NumPy": "import numpy; numpy.fromfile({path!r}, dtype='u1')",
     "Polars": "import polars; polars.read_parquet({path!r})",
     "Arrow": "import pyarrow.parquet; pyarrow.parquet.read_table({path!r})",
@@ -249,7 +251,9 @@ def forbidden_acts() -> Iterator[Change]:
     yield Change(
         "undeclared: a file written outside its scratch", undeclared("open({folder!r} + '/new', 'w')"), REFUSED
     )
-    connect = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    connect = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname()); s.close()"
+    )
     yield Change("undeclared: a network connection", undeclared(connect), REFUSED)
     dynamic = "import importlib; importlib.import_module('components.validate.config')"
     yield Change("undeclared: a module imported by its name", undeclared(dynamic), REFUSED)

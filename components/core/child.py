@@ -7,6 +7,7 @@ stage's fingerprint, because everything that it does can change an artifact.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import sys
@@ -70,6 +71,8 @@ def main(job_file: str) -> int:
         return _tell(job, error)
     except Exception as error:  # noqa: BLE001 - told as an undeclared read or as a traceback, never swallowed
         what = undeclared_path(error, job.walls) or refused_connection(error, job.walls)
+        if what is None and isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _tell(job, _no_space(job))
         if what is None:
             traceback.print_exc()
             return 1
@@ -127,6 +130,12 @@ def _live_writer(path: Path) -> Any:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
     return live
+
+
+def _no_space(job: Job) -> errors.WorkspaceError:
+    fix = "free some space (`dvc gc -w` removes results that nothing refers to) and run again"
+    found, expected = "no space left on the disk", "room for the output"
+    return errors.WorkspaceError(f"stage {job.stage}", found=found, expected=expected, fix=fix)
 
 
 def _undeclared(job: Job, what: str) -> errors.SandboxError:

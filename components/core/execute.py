@@ -58,7 +58,7 @@ def execute(order: Order, observe: Observer | None = None) -> None:
     _follow_driver()
     with hold_workspace(f"stage {order.stage.name}"):
         config = order.config()
-        with _scratch(order.stage.name) as scratch, _disk_full_told(order.stage.name):
+        with _scratch(order.stage.name) as scratch, _disk_faults_told(order.stage.name):
             job = _prepare(order, config, scratch)
             _run_inner(order, job, scratch, observe)
             if order.output is not None:
@@ -229,16 +229,19 @@ def _scratch(name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _disk_full_told(name: str) -> Iterator[None]:
+def _disk_faults_told(name: str) -> Iterator[None]:
+    """What the disk refuses this process, told without a traceback."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = "free some space (`dvc gc -w` removes results that nothing refers to) and run again"
         raise WorkspaceError(
-            f"stage {name}", found="no space left on the disk", expected="room for its output",
-            fix="free some space (`dvc gc -w` removes results that nothing refers to) and run again",
-        ) from None  # fmt: skip
+            f"stage {name}",
+            found="no space left on the disk" if is_full else f"{error.strerror}: {error.filename}",
+            expected="a folder that can be written, with room for the output",
+            fix=full if is_full else "mend that path or its permissions and run again",
+        ) from None
 
 
 def _follow_driver() -> None:

@@ -9,7 +9,6 @@ tick could hide a second change. Losing the memory costs time and nothing else.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ class Memory:
 
     def recall(self, file: Path, compute: Callable[[Path], Any]) -> Any:
         """``compute(file)``, or what it gave last time if the file is the same. Values must be plain JSON."""
-        name, stat = os.path.abspath(file), file.stat()
+        name, stat = str(file.resolve()), file.stat()
         mark = [stat.st_ino, stat.st_ctime_ns, stat.st_size]
         kept = self._now.get(name) or self._before.get(name)
         if kept and kept[0] == mark:

@@ -41,7 +41,9 @@ def section(values: dict[str, Any], stage: Stage, path: Path = PARAMS) -> Config
     for key in stage.section.split("."):
         if not isinstance(found, dict) or key not in found:
             raise ParamsError(
-                f"{path}, {stage.section}", found="no such section", expected=f"the values of stage {stage.name}",
+                f"{path}, {stage.section}",
+                found="no such section",
+                expected=f"the values of stage {stage.name}",
                 fix="copy the section from a recipe in infra/recipes",
             )
         found = found[key]
@@ -65,13 +67,12 @@ def check_all(values: dict[str, Any], stages: Iterable[Stage], path: Path = PARA
     for stage in stages:
         section(values, stage, path)
         known.add(tuple(stage.section.split(".")))
+    rooms = {name[0] for name in known}
     for key, value in values.items():
-        inner = [(key, name) for name in value] if isinstance(value, dict) else [(key,)]
-        if (key,) in known:
-            continue
+        inner = [(key, name) for name in value] if isinstance(value, dict) and key in rooms else [(key,)]
         for found in inner:
-            if found not in known:
-                raise _unknown_key(path, ".".join(found), {".".join(name) for name in known})
+            if (key,) not in known and found not in known:
+                raise _unknown_key(path, ".".join(found), {".".join(name) for name in known} if found[1:] else rooms)
 
 
 def _explain(error: ValidationError, config: type[Config], where: str) -> ParamsError:

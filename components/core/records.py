@@ -102,4 +102,3 @@ def execution_digest(stage: str, fingerprint: str, params: dict[str, Any], input
 def _refuse(path: Path, found: str, expected: str) -> InputError:
     fix = "restore it with `dvc checkout`, or remove the folder and run `pedigree run`"
     return InputError(str(path), found=found, expected=expected, fix=fix)
-

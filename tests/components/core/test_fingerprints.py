@@ -12,8 +12,12 @@ MODULES = {
     "components/core/__init__.py": "",
     "components/core/child.py": "import json",
     "components/room/__init__.py": '"""A room."""\nfrom components.room.stage import work\n',
-    "components/room/stage.py": "from . import craft\n\ndef work():\n    '''Work.'''\n    import numpy\n    return craft.one()\n",
-    "components/room/craft.py": "from components.shared.helper import value\n\ndef one(size=1):\n    return value() + size\n",
+    "components/room/stage.py": (
+        "from . import craft\n\ndef work():\n    '''Work.'''\n    import numpy\n    return craft.one()\n"
+    ),
+    "components/room/craft.py": (
+        "from components.shared.helper import value\n\ndef one(size=1):\n    return value() + size\n"
+    ),
     "components/room/page.html": "<p>",
     "components/shared/__init__.py": "",
     "components/shared/helper.py": "from .deep import constant\n\ndef value():\n    # a comment\n    return constant\n",
@@ -65,8 +69,16 @@ CHANGES = {
     "a default": ("components/room/craft.py", MODULES["components/room/craft.py"].replace("size=1", "size=2"), True),
     "a template": ("components/room/page.html", "<b>", True),
     "the runner": ("components/core/child.py", "import json, os", True),
-    "a comment": ("components/shared/helper.py", MODULES["components/shared/helper.py"].replace("a comment", "!"), False),
-    "a docstring": ("components/room/stage.py", MODULES["components/room/stage.py"].replace("'Work.'", "'Toil.'"), False),
+    "a comment": (
+        "components/shared/helper.py",
+        MODULES["components/shared/helper.py"].replace("a comment", "!"),
+        False,
+    ),
+    "a docstring": (
+        "components/room/stage.py",
+        MODULES["components/room/stage.py"].replace("'Work.'", "'Toil.'"),
+        False,
+    ),
     "the module's docstring": ("components/room/__init__.py", "from components.room.stage import work\n", False),
     "formatting": ("components/shared/deep.py", "constant   =   (\n  1\n)\n", False),
     "another room": ("components/other/__init__.py", "x = 3\n", False),

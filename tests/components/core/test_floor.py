@@ -74,10 +74,10 @@ def test_a_wrong_value_is_told_with_its_place(tmp_path: Path, text: str, where: 
 
 def test_an_unknown_section_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     path = write_params(tmp_path, "toy: {one: {size_tokens: 3}, oen: {}}")
-    with pytest.raises(ParamsError, match="toy.oen"):
+    with pytest.raises(ParamsError, match=r"toy\.oen"):
         params.check_all(params.load(path), [TOY], path)
-    path = write_params(tmp_path, "toy: {one: {size_tokens: 3}}\ntoi: {one: {}}")
-    with pytest.raises(ParamsError, match="did you mean 'toy.one'"):
+    path = write_params(tmp_path, "toy: {one: {size_tokens: 3}}\ntoi: {}")
+    with pytest.raises(ParamsError, match="did you mean 'toy'"):
         params.check_all(params.load(path), [TOY], path)
 
 

@@ -1,0 +1,122 @@
+"""What every stage keeps, tried on each stage of the built debug chain; a new stage is tried as soon as it is declared."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from components.__main__ import STAGES, stage
+from components.core.files import list_files
+from components.core.records import read_record, verify
+from tests.worlds import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+def words_of(name: str, workspace: Workspace) -> list[str]:
+    """The words of a stage's command in dvc.yaml, from its name on."""
+    blocks = YAML(typ="safe").load((workspace.root / "dvc.yaml").read_text())["stages"]
+    base, _, key = name.partition("@")
+    block = blocks[base]["do"] if key else blocks[base]
+    text = block["cmd"].replace("${key}", key)
+    for field, value in blocks[base].get("foreach", {}).get(key, {}).items():
+        text = text.replace(f"${{item.{field}}}", value)
+    return shlex.split(text)[3:]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_equal_inputs_give_equal_bytes(name: str, chain: Workspace) -> None:
+    words = words_of(name, chain)
+    again = [*words[:-1], "data/again"]
+    chain.stage(*again, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LANG="C", OMP_NUM_THREADS="1")
+    first, second = verify(chain.root / words[-1]), verify(chain.root / "data/again")
+    assert first == second
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_that_is_killed_leaves_nothing_and_then_gives_the_same_bytes(name: str, chain: Workspace) -> None:
+    words = words_of(name, chain)
+    again = [*words[:-1], "data/again"]
+    command = [sys.executable, "-m", "components", *again]
+    process = subprocess.Popen(command, cwd=chain.root, env=chain.environment(), stderr=subprocess.DEVNULL)
+    work = chain.root / ".pedigree" / "scratch" / name
+    deadline = time.monotonic() + 60
+    while not (work / "job.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (chain.root / "data/again").exists()
+    assert_nobody_works_in(work)
+    chain.stage(*again)
+    assert read_record(chain.root / "data/again") == read_record(chain.root / words[-1])
+    assert not work.exists()
+
+
+def assert_nobody_works_in(folder: Path) -> None:
+    """No process has its working directory below ``folder`` a second after its parent was killed."""
+    deadline = time.monotonic() + 1.0
+    while (left := processes_in(folder)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+
+
+def processes_in(folder: Path) -> list[str]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            place = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            continue
+        if place.startswith(str(folder)):
+            found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "ingest"])
+def test_a_damaged_input_is_refused_by_name_before_it_is_read(name: str, chain: Workspace) -> None:
+    words = words_of(name, chain)
+    folder = chain.root / words[2]
+    damaged = max((folder / n for n in list_files(folder) if n != "record.json"), key=lambda path: path.stat().st_size)
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    done = chain.stage(*words[:-1], "data/again", check=False)
+    assert done.returncode == 4, done.stdout
+    assert damaged.name in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (chain.root / "data/again").exists()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_missing_input_is_told_without_a_traceback(name: str, chain: Workspace) -> None:
+    words = words_of(name, chain)
+    (chain.root / words[2]).rename(chain.root / "moved")
+    done = chain.stage(*words[:-1], "data/again", check=False)
+    assert done.returncode == 4, done.stdout
+    assert words[2] in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_an_output_that_cannot_be_written_is_told_without_a_traceback(chain: Workspace) -> None:
+    words = words_of("tokenizer", chain)
+    (chain.root / "file").write_text("in the way")
+    done = chain.stage(*words[:-1], "file/again", check=False)
+    assert done.returncode == 5, done.stdout
+    assert "file" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_record_says_what_the_stage_was_made_of(name: str, built: Workspace) -> None:
+    words = words_of(name, built)
+    record = verify(built.root / words[-1])
+    assert record.stage == name
+    assert set(record.inputs) == set(stage(name).inputs)
+    assert record.params == stage(name).config.model_validate(record.params, strict=False).model_dump(mode="json")
