@@ -252,7 +252,8 @@ def forbidden_acts() -> Iterator[Change]:
         "undeclared: a file written outside its scratch", undeclared("open({folder!r} + '/new', 'w')"), REFUSED
     )
     connect = (
-        "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname()); s.close()"
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); "
+        "socket.create_connection(s.getsockname()); s.close()"
     )
     yield Change("undeclared: a network connection", undeclared(connect), REFUSED)
     dynamic = "import importlib; importlib.import_module('components.validate.config')"

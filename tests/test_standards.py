@@ -1,11 +1,11 @@
-"""What every stage keeps, tried on each stage of the built debug chain; a new stage is tried as soon as it is declared."""
+"""What every stage keeps, tried on each stage of the built debug chain; a new stage is tried once it is declared."""
 
-import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,13 +69,10 @@ def assert_nobody_works_in(folder: Path) -> None:
 
 def processes_in(folder: Path) -> list[str]:
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            place = os.readlink(f"/proc/{pid}/cwd")
-        except OSError:
-            continue
-        if place.startswith(str(folder)):
-            found.append(pid)
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(process.name)
     return found
 
 
