@@ -72,11 +72,20 @@ def _tell_dvc_about_git(folder: Path) -> None:
     local = folder / ".dvc" / "config.local"
     is_told = local.exists() and "no_scm" in local.read_text(encoding="utf-8")
     if is_checkout == is_told:
-        from dvc.config import Config
+        _write_no_scm(folder / ".dvc", not is_checkout)
 
-        with Config(str(folder / ".dvc")).edit("local") as values:
+
+def _write_no_scm(dvc: Path, value: bool) -> None:
+    from dvc.config import Config, ConfigError
+
+    try:
+        with Config(str(dvc)).edit("local") as values:
             core = values.setdefault("core", {})
-            core.pop("no_scm", None) if is_told else core.update(no_scm=True)
+            core.pop("no_scm", None)
+            core.update({"no_scm": True} if value else {})
+    except ConfigError as error:
+        fix = "mend that line; `dvc config --help` lists what may stand there"
+        raise WorkspaceError(f"{dvc}/config", found=str(error), expected="what DVC can read", fix=fix) from None
 
 
 def python_command(module: str, call: str) -> list[str]:

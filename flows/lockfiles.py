@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.core.files import write_whole
+from components.core.files import read_json, write_json, write_whole
 from components.core.lock import STATE
 
 LOCK = Path("dvc.lock")
 _COPY = STATE / "dvc.lock"
+_ORDER = STATE / "dvc.lock.order.json"
 _TABLE = Path(".dvc/tmp/rwlock")
 
 
@@ -30,23 +31,30 @@ def recorded_stages() -> list[str]:
     return list(_read_lock(LOCK) or {})
 
 
-def restore_order(before: list[str], planned: list[str]) -> None:
+def remember_order() -> None:
+    """Note the order of dvc.lock before a run; the note of a run that was killed is kept, for its end is still due."""
+    if not _ORDER.exists():
+        write_json(_ORDER, recorded_stages())
+
+
+def restore_order(planned: list[str]) -> None:
     """Put dvc.lock into the order that `dvc repro` leaves: known stages where they were, new ones in plan order.
 
     Stages that run side by side are recorded as they end, so the order would differ from run to run.
     """
+    before, now = read_json(_ORDER), recorded_stages()
+    wanted = [name for name in dict.fromkeys([*before, *planned, *now]) if name in now]
+    if wanted != now:
+        _reorder(wanted)
+    _ORDER.unlink()
+
+
+def _reorder(wanted: list[str]) -> None:
     from dvc.utils.serialize import modify_yaml
 
-    if not LOCK.exists():
-        return
-    known = set(before)
-    wanted = [*before, *(name for name in planned if name not in known)]
-    if recorded_stages() == [name for name in wanted if name in set(recorded_stages())]:
-        return
     with modify_yaml(str(LOCK)) as values:
         stages = values["stages"]
-        rest = [name for name in stages if name not in wanted]
-        for name in [*(name for name in wanted if name in stages), *rest]:
+        for name in wanted:
             stages[name] = stages.pop(name)
 
 

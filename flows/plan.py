@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,21 @@ class Plan:
         """Whether nothing is to do."""
         return not self.reasons
 
-    def upstream_to_run(self, name: str) -> list[str]:
-        """The stages right before ``name`` that would run, or follow one that would."""
-        return [other for other in self.nodes[name].upstream if other in self.nodes and self.would_run(other)]
-
-    def would_run(self, name: str) -> bool:
-        """Whether a stage has reasons of its own or follows one that does."""
-        return name in self.reasons or bool(self.upstream_to_run(name))
+    @cached_property
+    def to_run(self) -> tuple[str, ...]:
+        """The stages that have reasons of their own or follow one that does, in order."""
+        found: dict[str, None] = {}
+        for name, node in self.nodes.items():
+            if name in self.reasons or not found.keys().isdisjoint(node.upstream):
+                found[name] = None
+        return tuple(found)
 
     def lines(self) -> Iterator[str]:
         """The plan for a reader: a line per stage that would run, with why."""
-        width = max(map(len, self.nodes), default=0)
-        for name in filter(self.would_run, self.nodes):
-            reasons = self.reasons.get(name) or [f"if {' or '.join(self.upstream_to_run(name))} turns out different"]
+        width = max(map(len, self.to_run), default=0)
+        for name in self.to_run:
+            before = [other for other in self.nodes[name].upstream if other in self.to_run]
+            reasons = self.reasons.get(name) or [f"if {' or '.join(before)} turns out different"]
             yield f"  {name:{width}}  {'; '.join(reasons)}"
 
 
@@ -90,7 +93,7 @@ def _with_looks(plan: Plan) -> Plan:
     """Ask the stages that DVC always runs whether they have anything to do."""
     reasons = dict(plan.reasons)
     for node in plan.nodes.values():
-        if node.is_always_changed and not Plan(plan.nodes, reasons).would_run(node.name) and not _is_current(node):
+        if node.is_always_changed and node.name not in Plan(plan.nodes, reasons).to_run and not _is_current(node):
             reasons[node.name] = ["its result is not in place"]
     return Plan(plan.nodes, {name: reasons[name] for name in plan.nodes if name in reasons})
 

@@ -18,7 +18,7 @@ def promote() -> int:
     """Register and judge; returns 0. Raises PedigreeError when the model is not built yet."""
     with hold_workspace("pedigree promote"):
         plan = make_plan(_OWN)
-        if behind := [name for name in plan.nodes if name not in (*_OWN, "fingerprint") and plan.would_run(name)]:
+        if behind := [name for name in plan.to_run if name not in (*_OWN, "fingerprint")]:
             fix = "`pedigree run` builds it, and promotes it where it is better"
             raise PedigreeError("the workspace", found=f"{behind[0]} is to do first", expected="a model", fix=fix)
         return run(["promote"])

@@ -7,12 +7,14 @@ In between: for each request there is a guard, which leads a session of its own,
 - DVC costs a second to import and a tenth of it to fork: that is why this process exists.
 - The far end of the control socket is a lifeline. When it closes (the driver stopped the stage, or is gone, even by
   SIGKILL), or when the time is up, the guard ends everything below itself, then itself.
+- Each guard shares a lock while it lives, so that the next driver can wait for the stages of a killed one.
 - The process is started anew, not forked, so it holds no lock and no thread of its parent.
 """
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import logging
 import os
@@ -26,6 +28,9 @@ import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from components.core.lock import STATE
+
+_AT_WORK = STATE / "stages.lock"
 GRACE_SECONDS = 10.0
 _MESSAGE_BYTES = 65536
 _PR_SET_CHILD_SUBREAPER = 36
@@ -58,6 +63,7 @@ def _guard(request: dict[str, Any], control: int, output: int) -> NoReturn:
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    fcntl.flock(_open_lock(), fcntl.LOCK_SH)
     _adopt_orphans()
     _redirect(output)
     alive, end = os.pipe()
@@ -71,6 +77,18 @@ def _guard(request: dict[str, Any], control: int, output: int) -> NoReturn:
         _answer(control, "timeout", 1)
     _end_everything_below()
     os._exit(0)
+
+
+def wait_for_guards() -> None:
+    """Wait until no stage of this workspace is left, of this driver or of a killed one."""
+    descriptor = _open_lock()
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.close(descriptor)
+
+
+def _open_lock() -> int:
+    _AT_WORK.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(_AT_WORK, os.O_RDWR | os.O_CREAT)
 
 
 def _redirect(output: int) -> None:

@@ -57,12 +57,12 @@ def _prepare(targets: Sequence[str]) -> Plan:
 
 
 def _run_flow(targets: Sequence[str]) -> tuple[int, str]:
-    from flows.server import LocalServer
+    from flows.server import LocalServer, importing
 
     # The server takes longest to start, so it starts before Prefect is imported here.
     with LocalServer() as server:
-        from flows.supply_chain import outcome, send_queued, supply_chain
-
+        with importing():
+            from flows.supply_chain import outcome, send_queued, supply_chain
         server.wait()
         try:
             return outcome(supply_chain(list(targets), return_state=True))

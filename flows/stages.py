@@ -18,6 +18,7 @@ from types import TracebackType
 
 from components.core.errors import PedigreeError
 from flows.environment import python_command
+from flows.reproducer import wait_for_guards
 
 DEFAULT_JOBS = 3
 _ANSWER_BYTES = 4096
@@ -41,6 +42,7 @@ class Reproducer:
         self._is_stopping = False
 
     def __enter__(self) -> Reproducer:
+        wait_for_guards()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = python_command("flows.reproducer", "serve()")
         with theirs:
@@ -51,6 +53,7 @@ class Reproducer:
         self.stop()
         self._requests.close()
         self._process.wait()
+        wait_for_guards()
 
     def stop(self) -> None:
         """Start no further stage and end those that run."""

@@ -28,10 +28,9 @@ def status() -> int:
 
 
 def _stages(plan: Plan) -> Iterator[str]:
-    to_run = [name for name in plan.nodes if plan.would_run(name)]
-    yield f"{len(plan.nodes) - len(to_run)} of {len(plan.nodes)} up to date"
-    if to_run:
-        yield f"to do: {', '.join(to_run)} (`pedigree plan` says why)"
+    yield f"{len(plan.nodes) - len(plan.to_run)} of {len(plan.nodes)} up to date"
+    if plan.to_run:
+        yield f"to do: {', '.join(plan.to_run)} (`pedigree plan` says why)"
 
 
 def _block(title: str, lines: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +74,26 @@ def supply_chain(targets: list[str] | None = None, refresh: bool = False) -> Sta
                 tell("sources", line)
         for sentence in lockfiles.mend():
             tell("workspace", sentence)
-        recorded, plan = lockfiles.recorded_stages(), make_plan(targets or ())
+        lockfiles.remember_order()
+        plan = make_plan(targets or ())
         try:
             futures = _submit(plan, reproducer)
             states = {name: _state_of(future) for name, future in futures.items()}
         finally:
             reproducer.stop()
-        lockfiles.restore_order(recorded, list(plan.nodes))
+        lockfiles.restore_order(list(plan.nodes))
     return _conclude(states)
 
 
 def _end_with_parent() -> None:
     """A scheduled run is a process below `pedigree schedule`: end at once when that one is killed."""
+
+    def wait(parent: BaseProcess) -> None:
+        parent.join()
+        os._exit(1)
+
     if parent := multiprocessing.parent_process():
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=wait, args=(parent,), daemon=True).start()
 
 
 def outcome(state: State[Any]) -> tuple[int, str]:
@@ -114,7 +121,7 @@ def _submit(plan: Plan, reproducer: Reproducer) -> dict[str, PrefectFuture[Any]]
     futures: dict[str, PrefectFuture[Any]] = {}
     for node in plan.nodes.values():
         before = [futures[name] for name in node.upstream]
-        if plan.would_run(node.name):
+        if node.name in plan.to_run:
             futures[node.name] = _as_task(run_stage, node).submit(reproducer, node, wait_for=before)
         else:
             futures[node.name] = _as_task(skip_stage, node).submit(wait_for=before)
@@ -139,11 +146,11 @@ def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
 
 def _conclude(states: Mapping[str, State[Any]]) -> State[Any]:
     """Failed with the first failed stage's exit code, or Completed. A stage that never started is not terminal."""
-    failed = {name: state for name, state in states.items() if state.is_failed() or state.is_crashed()}
+    failed = [state for state in states.values() if state.is_final() and not state.is_completed()]
     waiting = [name for name, state in states.items() if not state.is_final()]
     if not failed:
         return Completed(message=f"{len(states)} stages are up to date")
-    first = next(iter(failed.values()))
+    first = failed[0]
     not_started = f"\nnot started: {', '.join(waiting)}" if waiting else ""
     code, message = outcome(first)
     return Failed(message=f"{message}{not_started}", data=code)

@@ -3,6 +3,10 @@
 In: tensors. Out: tensors. In between: exact arithmetic of the plain formulas, arranged so that half of the
 attention and most of the logits need never exist. All is in keras.ops, so it runs on every backend.
 The shape letters are those of ``transformer``.
+
+Sums of three and more tensors are written as one sum over a stack. TensorFlow would add them up in the order in
+which their memory happens to be free, so operations that run side by side would change the last bits; for the same
+reason the gradients here give each tensor two terms at most.
 """
 
 from __future__ import annotations
@@ -18,6 +22,29 @@ _BLOCK_QUERIES = 256
 _BLOCK_LOGITS = 1024
 # Added to the score of a token that must not be seen: softmax turns it into 0.
 _NEVER = -1e30
+_NORM_EPSILON = 1e-5
+
+
+def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """(x − mean) / √(variance + 1e-5) · γ + β over the last axis (Ba, Kiros and Hinton 2016, equation 3)."""
+    axes = tuple(range(len(x.shape) - 1))
+
+    @ops.custom_gradient  # type: ignore[untyped-decorator]
+    def normalise(x: Tensor, gamma: Tensor, beta: Tensor) -> Any:
+        centred = x - _mean(x)
+        scale = ops.rsqrt(_mean(ops.square(centred)) + _NORM_EPSILON)
+        normal = centred * scale
+
+        def gradient(*args: Any, upstream: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+            d_output = args[0] if upstream is None else upstream
+            d_normal = d_output * gamma
+            d_x = scale * (d_normal - (_mean(d_normal) + normal * _mean(d_normal * normal)))
+            return d_x, ops.sum(d_output * normal, axis=axes), ops.sum(d_output, axis=axes)
+
+        return normal * gamma + beta, gradient
+
+    # Copies, because TensorFlow wants other gradients where it meets a variable.
+    return normalise(x, ops.copy(gamma), ops.copy(beta))
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -41,7 +68,8 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
                 for start, block in zip(_starts(query), blocks, strict=True)
             ]
             d_query, d_key, d_value = zip(*parts, strict=True)
-            return ops.concatenate(d_query, axis=2), _sum(d_key), _sum(d_value)
+            sums = (ops.sum(ops.stack(parts), axis=0) for parts in (d_key, d_value))
+            return ops.concatenate(d_query, axis=2), *sums
 
         return output, gradient
 
@@ -69,7 +97,8 @@ def _gradient_of_block(
     d_output = d_output[:, :, start:stop]
     d_probabilities = ops.matmul(d_output, _swap(value[:, :, :stop]))  # [B, H, stop - start, stop]
     expected = ops.sum(ops.cast(output * d_output, "float32"), axis=-1, keepdims=True)
-    d_scores = ops.cast(probabilities * (d_probabilities - expected), query.dtype)
+    wide = ops.cast(probabilities, "float32") * (ops.cast(d_probabilities, "float32") - expected)
+    d_scores = ops.cast(wide, query.dtype)
     later = [[0, 0], [0, 0], [0, key.shape[2] - stop], [0, 0]]
     return (
         ops.matmul(d_scores, key[:, :, :stop]),
@@ -134,7 +163,6 @@ def next_token_loss(hidden: Tensor, embedding: Tensor, targets: Tensor) -> Tenso
 
         return -ops.mean(ops.log(ops.maximum(chances, np.finfo("float32").tiny))), gradient
 
-    # A copy, because TensorFlow wants other gradients where it meets a variable.
     return loss(ops.reshape(hidden, (num_rows, width)), ops.copy(embedding))
 
 
@@ -154,8 +182,5 @@ def _swap(x: Tensor) -> Tensor:
     return ops.swapaxes(x, -1, -2)
 
 
-def _sum(parts: tuple[Tensor, ...]) -> Tensor:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+def _mean(x: Tensor) -> Tensor:
+    return ops.mean(x, axis=-1, keepdims=True)

@@ -1,9 +1,13 @@
 """The loss of each token: what evaluation adds up per document.
 
-In: a model and windows. Out: nats per target. In between: float32, and the logits of at most 2048 tokens at once.
+In: a model and windows. Out: nats per target. In between: float32, and each processor holds the logits of at most
+1024 tokens. How windows are grouped does not depend on the number of processors.
 """
 
 from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +15,7 @@ from keras import ops
 
 from components.model.transformer import Transformer
 
-_TOKENS_AT_ONCE = 2048
+_TOKENS_AT_ONCE = 1024
 
 
 def token_losses(model: Transformer, windows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
@@ -23,5 +27,8 @@ def token_losses(model: Transformer, windows: npt.NDArray[np.int32]) -> npt.NDAr
     groups = (windows[start : start + rows] for start in range(0, len(windows), rows))
     # The last group is filled up by repeating it, so that there is one graph per length.
     whole = (np.resize(group, (rows, windows.shape[1])) for group in groups)
-    losses = [ops.convert_to_numpy(model.compiled_losses(ops.convert_to_tensor(group))) for group in whole]
-    return np.concatenate(losses)[: len(windows)]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        losses = pool.map(
+            lambda group: ops.convert_to_numpy(model.compiled_losses(ops.convert_to_tensor(group))), whole
+        )
+        return np.concatenate(list(losses))[: len(windows)]

@@ -22,15 +22,27 @@ from keras import ops
 
 from components.model.backends.tensorflow import compiled
 from components.model.config import ModelConfig
-from components.model.kernels import cached_attention, causal_attention
+from components.model.kernels import cached_attention, causal_attention, layer_norm
 
 Tensor = Any
 Memory = tuple[Tensor, Tensor]  # keys and values of one block, with room for the whole context: [B, H, C, K] each
 ComputeType = Literal["float32", "bfloat16"]
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-_NORM_EPSILON = 1e-5
 _INITIAL_DEVIATION = 0.02
+
+
+class LayerNorm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """``kernels.layer_norm`` with its weights, in float32."""
+
+    def __init__(self, width: int, name: str) -> None:
+        super().__init__(name=name, dtype="float32")
+        self.gamma = self.add_weight(shape=(width,), initializer="ones", name="gamma")  # [D]
+        self.beta = self.add_weight(shape=(width,), initializer="zeros", name="beta")  # [D]
+
+    def call(self, x: Tensor) -> Tensor:
+        """``x`` with mean 0 and variance 1, scaled and moved.  # [..., D]"""
+        return layer_norm(x, self.gamma, self.beta)
 
 
 class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -40,10 +52,10 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         super().__init__(name=name, dtype="float32")
         policy = _POLICIES[compute_type]
         self.num_heads = config.num_heads
-        self.attention_norm = _norm("attention_norm")
+        self.attention_norm = LayerNorm(config.width, "attention_norm")
         self.query_key_value = _dense(3 * config.width, policy, "query_key_value", use_bias=False)
         self.attention_output = _dense(config.width, policy, "attention_output", use_bias=False)
-        self.feed_forward_norm = _norm("feed_forward_norm")
+        self.feed_forward_norm = LayerNorm(config.width, "feed_forward_norm")
         self.feed_forward_in = _dense(config.feed_forward_width, policy, "feed_forward_in")
         self.feed_forward_out = _dense(config.width, policy, "feed_forward_out")
 
@@ -97,7 +109,7 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
             shape=(config.context_tokens, config.width), initializer="zeros", name="position_embedding"
         )
         self.blocks = [Block(config, compute_type, f"block_{i}") for i in range(config.num_layers)]
-        self.final_norm = _norm("final_norm")
+        self.final_norm = LayerNorm(config.width, "final_norm")
         self(np.zeros((1, 1), "int32"))  # builds the layers
         _initialise(self, seed)
 
@@ -172,10 +184,6 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
 
 def _store(kept: Tensor, new: Tensor, start: Tensor) -> Tensor:
     return ops.slice_update(kept, (0, 0, start, 0), new)  # [B, H, C, K]
-
-
-def _norm(name: str) -> Any:
-    return keras.layers.LayerNormalization(epsilon=_NORM_EPSILON, dtype="float32", name=name)
 
 
 def _dense(width: int, policy: str, name: str, *, use_bias: bool = True) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -48,17 +49,29 @@ def test_a_lock_cut_within_a_stage_comes_back(project: Toy) -> None:
 
 
 def test_known_stages_stay_where_they_are_and_new_ones_come_in_plan_order(project: Toy) -> None:
+    head, top, bottom = re.split(r"(?=^  \w+:$)", LOCK, flags=re.MULTILINE)
+    project.write("dvc.lock", head + bottom)
+    lockfiles.remember_order()
     project.write("dvc.lock", LOCK)
-    lockfiles.restore_order(["bottom"], ["fresh", "top", "bottom"])
-    assert lockfiles.recorded_stages() == ["bottom", "top"]
-    lockfiles.restore_order(["top", "bottom"], ["top", "bottom"])
+    lockfiles.restore_order(["fresh", "top", "bottom"])
+    assert project.lock == (head + bottom + top).encode()
+
+
+def test_the_order_before_a_killed_run_is_the_one_that_counts(project: Toy) -> None:
+    lockfiles.remember_order()
+    head, top, bottom = re.split(r"(?=^  \w+:$)", LOCK, flags=re.MULTILINE)
+    project.write("dvc.lock", head + bottom)  # the killed run came as far as this
+    lockfiles.remember_order()
+    project.write("dvc.lock", head + bottom + top)
+    lockfiles.restore_order(["top", "bottom"])
     assert project.lock == LOCK.encode()
 
 
 def test_an_order_that_is_right_is_not_written_again(project: Toy) -> None:
     path = project.write("dvc.lock", LOCK)
     before = path.stat().st_mtime_ns
-    lockfiles.restore_order(["top", "bottom"], ["top", "bottom"])
+    lockfiles.remember_order()
+    lockfiles.restore_order(["top", "bottom"])
     assert path.stat().st_mtime_ns == before
 
 

