@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from flows.lockfiles import recorded_stages
 
 FINGERPRINTS = Path("data/fingerprints")
 _KEPT = STATE / "fingerprints"
-_OWN_COMMAND = "python -m components "
+_COMMAND = "python -m components fingerprint "
 
 
 @dataclass(frozen=True)
@@ -43,18 +42,22 @@ class Plan:
     @cached_property
     def to_run(self) -> tuple[str, ...]:
         """The stages that have reasons of their own or follow one that does, in order."""
-        found: dict[str, None] = {}
-        for name, node in self.nodes.items():
-            if name in self.reasons or not found.keys().isdisjoint(node.upstream):
-                found[name] = None
+        found: list[str] = []
+        for name in self.nodes:
+            if name in self.reasons or not set(found).isdisjoint(self._awaited(name)):
+                found.append(name)
         return tuple(found)
+
+    def _awaited(self, name: str) -> list[str]:
+        """The stages before ``name`` whose results are not known yet, as fingerprints are."""
+        return [other for other in self.nodes[name].upstream if not _writes_fingerprints(self.nodes[other])]
 
     def lines(self) -> Iterator[str]:
         """The plan for a reader: a line per stage that would run, with why."""
         width = max(map(len, self.to_run), default=0)
         for name in self.to_run:
-            before = [other for other in self.nodes[name].upstream if other in self.to_run]
-            reasons = self.reasons.get(name) or [f"if {' or '.join(before)} turns out different"]
+            before = " or ".join(other for other in self._awaited(name) if other in self.to_run)
+            reasons = self.reasons.get(name) or [f"if {before} turns out different"]
             yield f"  {name:{width}}  {'; '.join(reasons)}"
 
 
@@ -62,13 +65,12 @@ def make_plan(targets: Sequence[str] = ()) -> Plan:
     """Look at everything that ``targets`` need (all stages when empty). Raises PedigreeError."""
     with open_repo() as repo:
         planned = planned_stages(repo, targets)
-        for node, _ in planned:
-            if _is_own(node, "fingerprint"):
-                _write_fingerprints()
+        if any(_writes_fingerprints(node) for node, _ in planned):
+            _write_fingerprints()
         recorded = recorded_stages()
-        reasons = {node.name: list(_reasons(stage, recorded)) for node, stage in planned}
+        reasons = {node.name: list(_reasons(node, stage, recorded)) for node, stage in planned}
     nodes = {node.name: node for node, _ in planned}
-    return _with_looks(Plan(nodes, {name: found for name, found in reasons.items() if found}))
+    return Plan(nodes, {name: found for name, found in reasons.items() if found})
 
 
 def keep_fingerprints() -> None:
@@ -89,41 +91,23 @@ def _write_fingerprints() -> None:
     fingerprint(FINGERPRINTS)
 
 
-def _with_looks(plan: Plan) -> Plan:
-    """Ask the stages that DVC always runs whether they have anything to do."""
-    reasons = dict(plan.reasons)
-    for node in plan.nodes.values():
-        if node.is_always_changed and node.name not in Plan(plan.nodes, reasons).to_run and not _is_current(node):
-            reasons[node.name] = ["its result is not in place"]
-    return Plan(plan.nodes, {name: reasons[name] for name in plan.nodes if name in reasons})
+def _writes_fingerprints(node: Node) -> bool:
+    return node.command.startswith(_COMMAND)
 
 
-def _is_current(node: Node) -> bool:
-    if _is_own(node, "fingerprint"):
-        return True  # just written, and equal to what dvc.lock names, or there would be a reason
-    if not _is_own(node, node.name):
-        return False
-    from components.__main__ import is_current
-
-    return is_current(shlex.split(node.command)[3:])
-
-
-def _is_own(node: Node, stage: str) -> bool:
-    return node.command.startswith(f"{_OWN_COMMAND}{stage} ")
-
-
-def _reasons(stage: Any, recorded: Collection[str]) -> Iterator[str]:
-    """Why DVC would run a stage, in its user's words."""
-    if stage.addressing not in recorded:
+def _reasons(node: Node, stage: Any, recorded: Collection[str]) -> Iterator[str]:
+    """Why DVC would run a stage, in its user's words; the fingerprints' own stage has done its work by now."""
+    if node.is_always_changed and not _writes_fingerprints(node):
+        yield "runs every time"
+    if node.name not in recorded:
         yield "has not run yet"
         return
-    told = stage.status().get(stage.addressing, [])
+    told = stage.status().get(node.name, [])
     changes = {kind: names for entry in told if isinstance(entry, dict) for kind, names in entry.items()}
     if stage.cmd_changed:
         yield "its command changed"
     yield from _changed_deps(stage, changes.get("changed deps", {}))
-    for path, state in changes.get("changed outs", {}).items():
-        yield f"output {path} {_in_words(state)}"
+    yield from _changed_outs(changes.get("changed outs", {}))
 
 
 def _changed_deps(stage: Any, changes: Mapping[str, Any]) -> Iterator[str]:
@@ -135,6 +119,15 @@ def _changed_deps(stage: Any, changes: Mapping[str, Any]) -> Iterator[str]:
             yield _changed_code(dep)
         elif state:
             yield f"{dep.def_path} {_in_words(state)}"
+
+
+def _changed_outs(changes: Mapping[str, Any]) -> Iterator[str]:
+    names = [Path(path).stem for path in changes if Path(path).parent == FINGERPRINTS]
+    if names:
+        yield f"the code of {', '.join(names)} changed"
+    for path, state in changes.items():
+        if Path(path).parent != FINGERPRINTS:
+            yield f"output {path} {_in_words(state)}"
 
 
 def _changed_values(dep: Any, changes: Mapping[str, str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import pytest
 
 from components.core.errors import PedigreeError, WorkspaceError
+from flows.graph import Node
 from flows.plan import Plan, _differing_parts, make_plan
 from tests.flows.toys import Toy
 
@@ -92,6 +93,16 @@ def test_a_stage_that_always_runs_and_cannot_be_looked_at_would_run(project: Toy
     project.write("dvc.yaml", "stages: {each: {cmd: python make.py each, always_changed: true, outs: [each.txt]}}\n")
     assert project.dvc("repro").returncode == 0
     assert not make_plan().is_empty
+
+
+def test_what_follows_new_fingerprints_runs_only_when_its_own_changed() -> None:
+    first = Node("fingerprint", "", "python -m components fingerprint --output f", (), ("f",), True, 1, 0)
+    upstream = {"pack": ("fingerprint",), "train": ("fingerprint", "pack"), "score": ("fingerprint",)}
+    others = [Node(name, "", "true", before, (), False, 1, 0) for name, before in upstream.items()]
+    nodes = {node.name: node for node in (first, *others)}
+    plan = Plan(nodes, {"fingerprint": ["the code of pack changed"], "pack": ["its code changed"]})
+    assert plan.to_run == ("fingerprint", "pack", "train")
+    assert list(plan.lines())[-1] == "  train        if pack turns out different"
 
 
 def test_the_parts_in_which_two_fingerprints_differ_are_named() -> None:
