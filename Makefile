@@ -24,7 +24,7 @@ quick: check ## check, then the tests that take less than ten seconds
 	@$(BIN)/python -m pytest -m "not slow"
 
 check: $(STAMP) ## style, types, import laws and contracts, in seconds
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache 2>&1 | grep -E "Contracts:|BROKEN|->" ; $(BIN)/lint-imports --no-cache >/dev/null
 	@$(BIN)/python -m pytest tests/contracts

@@ -17,8 +17,7 @@ from typing import Any
 from components.core import files, params
 from components.core.child import find_stage
 from components.core.errors import PedigreeError
-from components.core.execute import CODE_ROOT, Order, execute
-from components.core.execute import is_current as _is_current
+from components.core.execute import CODE_ROOT, Order, execute, is_current
 from components.core.fingerprints import write_fingerprints
 from components.core.seals import expose_silent_changes
 from components.core.stage import LiveRun, Stage
@@ -71,7 +70,7 @@ def _remove_what_the_registry_lost() -> None:
     for words in _commands_of_graph():
         order = _order(_parser(words[0]).parse_args(words))
         exists = all(path.exists() for path in (*order.inputs.values(), order.output) if path)
-        if order.stage.is_current and order.output and exists and not _is_current(order):
+        if order.stage.is_current and order.output and exists and not is_current(order):
             print(f"{order.stage.name}: the registry is not as {order.output} says; it will run", file=sys.stderr)
             files.remove(order.output)
 
@@ -82,11 +81,6 @@ def _commands_of_graph() -> Iterator[list[str]]:
     blocks = params.load(path)["stages"].values() if path.exists() else ()
     commands = (str(block.get("cmd", "")).split() for block in blocks)
     yield from (words[3:] for words in commands if words[:3] == ["python", "-m", "components"] and words[3] in STAGES)
-
-
-def is_current(words: Sequence[str]) -> bool:
-    """Whether a stage, called with these words, would find that it has nothing to do; a quick look, nothing runs."""
-    return _is_current(_order(_parser(words[0]).parse_args(words)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

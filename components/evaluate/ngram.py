@@ -104,9 +104,7 @@ def _pad(documents: Sequence[npt.NDArray[np.integer]], end_of_text: int) -> tupl
     return tokens.astype(np.int64), np.repeat(np.tile([False, True], len(documents)), lengths)
 
 
-def _number_grams(
-    tokens: Ints, vocabulary_size: int, on_order: Callable[[], None]
-) -> tuple[list[Ints], list[Ints]]:
+def _number_grams(tokens: Ints, vocabulary_size: int, on_order: Callable[[], None]) -> tuple[list[Ints], list[Ints]]:
     """For each order: the sorted keys of its grams, and the number of the gram that ends at each token."""
     keys, numbers, context = [], [], np.zeros(len(tokens), np.int64)
     for _ in range(ORDER):

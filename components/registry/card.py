@@ -50,5 +50,5 @@ def _values(params: Mapping[str, Any]) -> Iterator[str]:
 
 def _how_to_use(name: str) -> Iterator[str]:
     yield "\n## How to use it\n"
-    yield "- `pedigree generate --prompt \"…\"` in the workspace"
+    yield '- `pedigree generate --prompt "…"` in the workspace'
     yield f"- `mlflow models serve --env-manager local -m models:/{name}@champion`: `prompt` in, `text` out"

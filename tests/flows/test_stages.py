@@ -92,9 +92,7 @@ def test_a_command_that_a_signal_ended_is_counted_as_a_shell_counts_it(odd: Toy,
 
 
 @pytest.mark.parametrize(("stage", "named"), [("misses", "nowhere.txt"), ("forgets", "never6.txt")])
-def test_what_dvc_refuses_is_told_without_a_traceback(
-    odd: Toy, reproducer: Reproducer, stage: str, named: str
-) -> None:
+def test_what_dvc_refuses_is_told_without_a_traceback(odd: Toy, reproducer: Reproducer, stage: str, named: str) -> None:
     lines: list[str] = []
     with pytest.raises(StageFailed):
         reproducer.run(stage, 60, lines.append)

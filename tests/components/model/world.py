@@ -6,9 +6,7 @@ import numpy as np
 
 from components.model import ModelConfig
 
-SIZES = ModelConfig(
-    vocabulary_size=61, context_tokens=12, width=16, num_layers=2, num_heads=4, feed_forward_width=24
-)
+SIZES = ModelConfig(vocabulary_size=61, context_tokens=12, width=16, num_layers=2, num_heads=4, feed_forward_width=24)
 
 
 def make_model(seed=1, compute_type="float32", config=SIZES):
