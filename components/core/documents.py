@@ -185,6 +185,14 @@ class RejectsWriter(TableWriter):
         self._counts[reject.reason] += 1
         super().add(reject._replace(text=_cut(reject.text)))
 
+    def write(self, table: pa.Table) -> None:
+        """Write all rows of a table with the columns of a Reject."""
+        self._counts.update(table["reason"].to_pylist())
+        if table.num_rows and pc.max(pc.utf8_length(table["text"])).as_py() > REJECT_TEXT_CHARACTERS:
+            cut = pa.array(map(_cut, table["text"].to_pylist()), pa.large_string())
+            table = table.set_column(table.schema.get_field_index("text"), "text", cut)
+        super().write(table)
+
 
 def list_shards(folder: Path) -> list[Path]:
     """The document shards of an artifact in order. Raises InputError when there is none."""

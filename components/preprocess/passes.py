@@ -1,7 +1,7 @@
-"""The two passes over the documents: the first finds the copies of each text, the second writes the corpus.
+"""The two passes over the documents: the first cleans each row group, the second drops copies and writes the corpus.
 
-In: document shards, read by row groups. Out: which copy of each text is kept; then the corpus and its rejects.
-In between: memory holds one row group and one digest per document.
+In: document shards, read by row groups. Out: the corpus and its rejects. In between: cleaned row groups wait in a
+scratch folder, so each document is cleaned once; memory holds one row group and one digest per document.
 """
 
 from __future__ import annotations
@@ -11,62 +11,79 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from components.core.documents import (
     CORPUS,
     DOCUMENTS,
+    REJECTS_SCHEMA,
     DocumentWriter,
-    Reject,
     RejectsWriter,
     count_documents,
     read_row_groups,
 )
 from components.core.progress import Progress
 from components.core.stage import Books, Report
+from components.preprocess.cleaning import clean
 from components.preprocess.config import PreprocessConfig
-from components.preprocess.judge import drop_duplicates, first_copies, judge, refuse_unknown
+from components.preprocess.duplicates import as_rejects, digest, first_copies, name_first
+from components.preprocess.quarantine import read_reasons, refuse_unknown
 from components.preprocess.split import SPLITS, assign_splits
 
 
-def find_first_copies(
-    documents: Path, checks: Path, quarantine: pl.DataFrame, config: PreprocessConfig
-) -> pl.DataFrame:
-    """The copy of each text that is kept, as ``first_copies`` gives it.
+def write_corpus(documents: Path, checks: Path, output: Path, scratch: Path, config: PreprocessConfig) -> Report:
+    """Write kept documents with their split, dropped ones with their reason; returns the books.
 
     Raises InputError when the checks are those of other documents.
     """
-    frames = _read(documents, "finding copies", ["doc_id", "text"])
-    judged = (judge(frame, quarantine, config).select("doc_id", "digest") for frame in frames)
-    index = pl.concat(judged)
-    refuse_unknown(quarantine, index, checks)
-    return first_copies(index)
-
-
-def write_corpus(
-    documents: Path, output: Path, quarantine: pl.DataFrame, firsts: pl.DataFrame, config: PreprocessConfig
-) -> Report:
-    """Write kept documents with their split, dropped ones with their reason; returns the books."""
     splits, text_bytes = Counter(dict.fromkeys(SPLITS, 0)), 0
     with DocumentWriter(output, config.shard_documents, CORPUS) as writer, RejectsWriter(output) as rejects:
-        for frame in _read(documents, "writing the corpus"):
-            judged = drop_duplicates(judge(frame, quarantine, config), firsts)
-            kept = _with_split(judged.filter(pl.col("reason").is_null()), config)
-            writer.write(kept.select(CORPUS.names).to_arrow(compat_level=pl.CompatLevel.oldest()))
-            for row in judged.filter(pl.col("reason").is_not_null()).select(Reject._fields).iter_rows():
-                rejects.add(row)
+        groups = _clean_all(documents, checks, scratch, rejects, config)
+        firsts = first_copies(pl.concat(_index(pq.read_table(group)) for group in groups))
+        for group in groups:
+            frame = name_first(_with_digest(pq.read_table(group)), firsts)
+            is_first = pl.col("doc_id") == pl.col("first")
+            kept = _with_split(frame.filter(is_first), config)
+            writer.write(_table(kept, CORPUS))
+            rejects.write(_table(as_rejects(frame.filter(~is_first)), REJECTS_SCHEMA))
             splits.update(kept["split"])
             text_bytes += int(kept["text"].str.len_bytes().sum())
     books = Books(count_documents(documents), splits.total(), rejects.dropped)
     return Report({**{f"{name}_documents": splits[name] for name in SPLITS}, "text_bytes": text_bytes}, books)
 
 
-def _read(documents: Path, description: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
-    """The documents by row groups, after an empty frame that keeps an empty corpus on the same path as any other."""
-    yield pl.DataFrame(pl.from_arrow(DOCUMENTS.empty_table())).select(columns or pl.all())
+def _clean_all(
+    documents: Path, checks: Path, scratch: Path, rejects: RejectsWriter, config: PreprocessConfig
+) -> list[Path]:
+    """Clean every row group into a file of ``scratch``; returns the files in the order of the input."""
+    quarantine, seen, groups = read_reasons(checks), list[pl.Series](), list[Path]()
+    for number, table in enumerate(_read(documents, "cleaning")):
+        cleaned = clean(table, quarantine, config)
+        rejects.write(cleaned.rejects)
+        groups.append(scratch / f"cleaned-{number:06d}.parquet")
+        pq.write_table(cleaned.kept, groups[-1], compression="none", use_dictionary=False, write_statistics=False)
+        seen.append(pl.Series(table["doc_id"]))
+    refuse_unknown(quarantine, pl.concat(seen), checks)
+    return groups
+
+
+def _read(documents: Path, description: str) -> Iterator[pa.Table]:
+    """The documents by row groups, after an empty table that keeps an empty corpus on the same path as any other."""
+    yield DOCUMENTS.empty_table()
     with Progress(description, total=count_documents(documents), unit="documents") as progress:
-        for table in read_row_groups(documents, columns or DOCUMENTS.names):
-            yield pl.DataFrame(pl.from_arrow(table))
+        for table in read_row_groups(documents, DOCUMENTS.names):
+            yield table
             progress.advance(table.num_rows)
+
+
+def _index(cleaned: pa.Table) -> pl.DataFrame:
+    return _with_digest(cleaned.select(["doc_id", "text"])).select("doc_id", "digest")
+
+
+def _with_digest(cleaned: pa.Table) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(cleaned))
+    return frame.with_columns(digest(frame["text"]))
 
 
 def _with_split(kept: pl.DataFrame, config: PreprocessConfig) -> pl.DataFrame:
@@ -74,3 +91,7 @@ def _with_split(kept: pl.DataFrame, config: PreprocessConfig) -> pl.DataFrame:
         kept["digest"], seed=config.seed, validation_share=config.validation_share, test_share=config.test_share
     )
     return kept.with_columns(pl.Series("split", splits, dtype=pl.String))
+
+
+def _table(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    return rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())

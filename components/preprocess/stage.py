@@ -8,6 +8,7 @@ kept does not depend on their order.
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components.core.stage import Report
 from components.preprocess.config import PreprocessConfig
@@ -15,9 +16,7 @@ from components.preprocess.config import PreprocessConfig
 
 def preprocess(config: PreprocessConfig, *, documents: Path, checks: Path, output: Path) -> Report:
     """Normalise, filter, deduplicate and split. Raises InputError for inputs that are not what they should be."""
-    from components.preprocess.judge import read_reasons
-    from components.preprocess.passes import find_first_copies, write_corpus
+    from components.preprocess.passes import write_corpus
 
-    quarantine = read_reasons(checks)
-    firsts = find_first_copies(documents, checks, quarantine, config)
-    return write_corpus(documents, output, quarantine, firsts, config)
+    with TemporaryDirectory() as scratch:
+        return write_corpus(documents, checks, output, Path(scratch), config)
