@@ -1,0 +1,41 @@
+"""What a corpus is made of, counted: documents and bytes by source, licence, language and split.
+
+In: the folder of preprocess. Out: ``corpus.json`` of a version. In between: counts and names only, no text; the
+shards are read column by column, one row group in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from components.core.documents import read_row_groups
+
+CORPUS = "corpus.json"
+_KEYS = ("source", "licence", "language", "split")
+
+
+def describe_corpus(folder: Path) -> dict[str, Any]:
+    """Rows of source, licence, language (``-`` where unknown), split, documents and bytes, in order of the names."""
+    documents, num_bytes = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    for table in read_row_groups(folder, [*_KEYS, "text"]):
+        sizes = pc.binary_length(table.column("text").cast("large_binary"))
+        counted = table.select(_KEYS).append_column("bytes", sizes).group_by(list(_KEYS), use_threads=False)
+        for row in counted.aggregate([("bytes", "sum"), ("bytes", "count")]).to_pylist():
+            key = tuple(row[name] or "-" for name in _KEYS)
+            documents[key] += row["bytes_count"]
+            num_bytes[key] += row["bytes_sum"]
+    rows = [{**dict(zip(_KEYS, key, strict=True)), "documents": documents[key], "bytes": num_bytes[key]}
+            for key in sorted(documents)]  # fmt: skip
+    return {"rows": rows}
+
+
+def total(corpus: dict[str, Any], by: str, value: str = "documents") -> dict[str, int]:
+    """The sum of documents (or ``bytes``) for each value of a column, in order of the names."""
+    sums = Counter[str]()
+    for row in corpus["rows"]:
+        sums[row[by]] += row[value]
+    return dict(sorted(sums.items()))
