@@ -18,10 +18,10 @@ run: $(STAMP) ## build the model of params.yaml: the whole chain, only what chan
 	@$(BIN)/pedigree run
 
 test: check ## check, then every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 quick: check ## check, then the tests that take less than ten seconds
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
 
 check: $(STAMP) ## style, types, import laws and contracts, in seconds
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

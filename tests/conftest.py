@@ -1,5 +1,7 @@
 """What all tests share: the debug chain, built once by the Prefect flow, and copies of it."""
 
+import fcntl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,14 +10,30 @@ from tests.worlds import Workspace, clone_workspace, make_workspace
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def session_folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder that all processes of this test session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if hasattr(request.config, "workerinput") else base
+
+
+@pytest.fixture(scope="session")
+def built(session_folder: Path) -> Workspace:
     """The whole debug chain, built for real by ``pedigree run``; nobody may change it: take ``chain``."""
-    workspace = make_workspace(tmp_path_factory.mktemp("built") / "workspace")
-    workspace.pedigree("run")
-    return workspace
+    return Workspace(build_once(session_folder / "built", lambda folder: make_workspace(folder).pedigree("run")))
 
 
 @pytest.fixture
 def chain(built: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the built debug chain that a test may do with as it likes."""
     return clone_workspace(built, tmp_path / "workspace")
+
+
+def build_once(folder: Path, build: Callable[[Path], object]) -> Path:
+    """Build a folder that all processes of this test session share: the first builds, the others wait for it."""
+    done = folder.with_suffix(".done")
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            build(folder)
+            done.touch()
+    return folder

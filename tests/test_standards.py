@@ -60,8 +60,11 @@ def test_a_stage_that_is_killed_leaves_nothing_and_then_gives_the_same_bytes(nam
 
 
 def assert_nobody_works_in(folder: Path) -> None:
-    """No process has its working directory below ``folder`` a second after its parent was killed."""
-    deadline = time.monotonic() + 1.0
+    """Soon after its parent was killed, no process has its working directory below ``folder``.
+
+    On a quiet machine a tenth of a second is enough; other tests may have the processors.
+    """
+    deadline = time.monotonic() + 5.0
     while (left := processes_in(folder)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert left == []

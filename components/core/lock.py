@@ -37,6 +37,8 @@ def hold_workspace(command: str, root: Path = Path()) -> Iterator[None]:
                 yield
                 return
             raise _held_by(holder(root))
+        if _HOLDER_VARIABLE in os.environ:
+            raise _driver_is_gone()
         _write_holder(path, command)
         os.environ[_HOLDER_VARIABLE] = str(os.getpid())
         try:
@@ -73,6 +75,16 @@ def _is_ours(path: Path) -> bool:
 
 def _write_holder(path: Path, command: str) -> None:
     path.write_text(json.dumps({"pid": os.getpid(), "command": command}), encoding="utf-8")
+
+
+def _driver_is_gone() -> WorkspaceError:
+    """A stage that a killed driver had just started must not hold up the next driver."""
+    return WorkspaceError(
+        "this workspace",
+        found="let go by the driver that started this process: it was killed",
+        expected="a driver that waits for its stages",
+        fix="run again: it goes on from here",
+    )
 
 
 def _held_by(other: dict[str, Any] | None) -> WorkspaceError:

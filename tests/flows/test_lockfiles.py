@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from flows import lockfiles
@@ -98,7 +99,7 @@ def test_marks_of_a_number_that_was_used_again_are_removed(project: Toy) -> None
 
 
 def test_marks_of_a_living_dvc_are_kept(project: Toy) -> None:
-    write_table(project, table(os.getpid(), "pytest"))
+    write_table(project, table(os.getpid(), " ".join(psutil.Process().cmdline())))
     assert lockfiles.mend() == []
 
 

@@ -159,5 +159,14 @@ def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
         assert holder(tmp_path) is not None
 
 
+def test_a_stage_whose_driver_was_killed_does_not_hold_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEDIGREE_HOLDER", "12345")  # as in the environment of what a driver starts
+    with pytest.raises(WorkspaceError, match="it was killed"), hold_workspace("stage train", tmp_path):
+        pass
+    assert holder(tmp_path) is None
+
+
 def test_the_workspace_error_has_its_exit_code() -> None:
     assert WorkspaceError.exit_code == 5
