@@ -5,9 +5,11 @@
     kernels       attention and loss with their gradients written out
     scoring       loss of each token
     sampling      text from a model
+    decoding      many texts at once on a processor, for serving; its kernels in decoding_kernels
     weights       save and load, safetensors and strict JSON
 
-Importing this package is cheap and settles what Keras will run on; its modules import Keras.
+Importing this package is cheap and settles what Keras will run on; all its modules but weights and decoding import
+Keras.
 """
 
 from components.model.backends import settle_backend

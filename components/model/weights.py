@@ -8,6 +8,7 @@ model has: same names, same shapes, float32, finite.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,9 @@ from safetensors.numpy import save
 from components.core.errors import InputError
 from components.core.files import write_json, write_whole
 from components.model.config import ModelConfig
-from components.model.transformer import ComputeType, Transformer
+
+if TYPE_CHECKING:
+    from components.model.transformer import ComputeType, Transformer
 
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -33,10 +36,10 @@ def save_model(model: Transformer, folder: Path) -> None:
 
 def load_model(folder: Path, compute_type: ComputeType = "float32") -> Transformer:
     """The model that ``save_model`` wrote. Raises InputError naming the first thing that is not as it must be."""
+    from components.model.transformer import Transformer  # imports Keras, which whoever only reads weights can spare
+
     model = Transformer(read_config(folder), seed=0, compute_type=compute_type)
-    path = folder / WEIGHTS
-    expected = {name: tuple(weight.shape) for name, weight in model.named_weights.items()}
-    arrays = _read_weights(path, expected)
+    arrays = read_weights(folder, {name: tuple(weight.shape) for name, weight in model.named_weights.items()})
     for name, weight in model.named_weights.items():
         weight.assign(arrays[name])
     return model
@@ -55,7 +58,9 @@ def read_config(folder: Path) -> ModelConfig:
         raise _refuse(path, f"{key}: {first['msg']}", "the sizes of a model, and nothing else") from None
 
 
-def _read_weights(path: Path, expected: dict[str, tuple[int, ...]]) -> Arrays:
+def read_weights(folder: Path, expected: dict[str, tuple[int, ...]]) -> Arrays:
+    """The arrays of a file that must hold exactly these names and shapes, finite. Raises InputError."""
+    path = folder / WEIGHTS
     try:
         with safe_open(path, framework="numpy") as file:
             _check_shapes(path, {name: file.get_slice(name) for name in file.keys()}, expected)  # noqa: SIM118
