@@ -37,7 +37,7 @@ STAGES = {
     "promote": "registry",
 }
 FINGERPRINT = "fingerprint"
-SOURCES_LOCK = Path("sources.lock.json")
+SOURCES_LOCK, DATA = Path("sources.lock.json"), Path("data")
 
 
 def stage(name: str) -> Stage:
@@ -91,13 +91,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.stage == FINGERPRINT:
             _tell_changes(fingerprint(options.output))
         else:
-            execute(_order(options), observe=_open_live_run)
+            _run(_order(options))
     except PedigreeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _run(order: Order) -> None:
+    if order.stage.name == "register":
+        _attest(order)
+    execute(order, observe=_open_live_run)
+
+
+def _attest(order: Order) -> None:
+    """Prepare what the version says of its origin: the stage itself, behind its walls, cannot see all that."""
+    from components.core.keys import believe, load_key
+    from components.provenance import attest
+    from components.provenance.place import place_of
+
+    key, name = load_key(), str(order.config().model_dump()["name"])
+    version = attest.Order(name, order.inputs, DATA, Path(), CODE_ROOT)
+    believe(key.public_key())
+    attest.attest(version, key, [], place_of(version.digest))
 
 
 def _order(options: argparse.Namespace) -> Order:

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from components.core.errors import InputError
-from components.core.files import sha256_bytes
+from components.core.files import sha256_bytes, write_whole
 from components.core.lock import STATE, WORKSPACE_VARIABLE
 
 PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey
@@ -97,6 +97,13 @@ def believed_keys(place: Path | None = None) -> Mapping[str, PublicKey]:
     if place is None and os.environ.get(KEY_VARIABLE):
         found.append(load_key().public_key())
     return {key_id(key): key for key in found}
+
+
+def believe(key: PublicKey) -> None:
+    """Put a public key where the workspace keeps those that it believes; nothing happens when it is there."""
+    if key_id(key) not in believed_keys(folder()):
+        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(folder() / f"{key_id(key)[:16]}{_PUBLIC_SUFFIX}", public_pem(key))
 
 
 def _make(place: Path) -> None:

@@ -26,9 +26,9 @@ from components.core.keys import PrivateKey
 from components.core.records import artifact_digest
 from components.provenance import evidence, surroundings
 from components.provenance.chain import Chain
-from components.provenance.documents import write_documents
 from components.provenance.dsse import seal
 from components.provenance.manifest import MANIFEST, sign_manifest
+from components.provenance.place import ATTESTATION, PROVENANCE
 from components.provenance.statement import (
     BUILD_TYPE,
     BUILDER,
@@ -41,8 +41,6 @@ from components.provenance.statement import (
     Statement,
 )  # fmt: skip
 
-PROVENANCE = "provenance"
-ATTESTATION = "attestation.json"
 # What the manifest for others cannot list: itself, and the statement that is written after it and speaks of it.
 UNLISTED = (f"{PROVENANCE}/{ATTESTATION}", f"{PROVENANCE}/{MANIFEST}")
 
@@ -70,6 +68,8 @@ class Order:
 
 def attest(order: Order, key: PrivateKey, byproducts: list[Resource], into: Path) -> Path:
     """Write the folder ``into/provenance`` of the version; returns it. Raises InputError for a chain with a gap."""
+    from components.provenance.documents import write_documents
+
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into, prefix=".making-") as scratch:
         folder = Path(scratch) / PROVENANCE

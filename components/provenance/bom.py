@@ -71,14 +71,13 @@ def _metric(facts: Facts, key: str, value: float) -> dict[str, Any]:
 
 
 def _corpus(facts: Facts) -> dict[str, Any]:
-    record = facts.chain.of_stage("preprocess")[0]
     counts = total(facts.corpus, "split")
     text = ", ".join(f"{split}: {count:,} documents" for split, count in counts.items())
     return {
         "type": "data",
         "bom-ref": _CORPUS,
         "name": f"corpus of {facts.name}",
-        "version": record[0],
+        "version": ", ".join(digest[:16] for digest, _ in facts.corpora) or "none",
         "description": text,
         "licenses": _licences(facts.licences),
         "data": [{"type": "dataset", "name": "documents", "classification": "training"}],

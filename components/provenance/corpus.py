@@ -1,12 +1,13 @@
 """What a corpus is made of, counted: documents and bytes by source, licence, language and split.
 
-In: the folder of preprocess. Out: ``corpus.json`` of a version. In between: counts and names only, no text; the
-shards are read column by column, one row group in memory.
+In: the folders of preprocess (more than one where a model was trained on from another). Out: ``corpus.json`` of a
+version. In between: counts and names only, no text; one row group is in memory.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ import pyarrow.compute as pc
 
 from components.core.documents import read_row_groups
 
-CORPUS = "corpus.json"
+CORPUS, CORPUS_STAGE = "corpus.json", "preprocess"
 _KEYS = ("source", "licence", "language", "split")
 
 
-def describe_corpus(folder: Path) -> dict[str, Any]:
+def describe_corpora(folders: Iterable[Path]) -> dict[str, Any]:
     """Rows of source, licence, language (``-`` where unknown), split, documents and bytes, in order of the names."""
     documents, num_bytes = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
-    for table in read_row_groups(folder, [*_KEYS, "text"]):
+    for table in (table for folder in folders for table in read_row_groups(folder, [*_KEYS, "text"])):
         sizes = pc.binary_length(table.column("text").cast("large_binary"))
         counted = table.select(_KEYS).append_column("bytes", sizes).group_by(list(_KEYS), use_threads=False)
         for row in counted.aggregate([("bytes", "sum"), ("bytes", "count")]).to_pylist():

@@ -1,4 +1,4 @@
-"""The corpus of a version as a Croissant dataset (docs.mlcommons.org/croissant/docs/croissant-spec.html, 1.0).
+"""The newest corpus of a version as a Croissant dataset (docs.mlcommons.org/croissant/docs/croissant-spec.html, 1.0).
 
 In: the facts of a version. Out: JSON-LD that Croissant's loaders read when it lies beside the shards. In between:
 every shard with its digest, and the columns that ``components.core.documents`` gives to every corpus.
@@ -66,8 +66,8 @@ _MEANINGS = {
 
 def croissant(facts: Facts) -> dict[str, Any]:
     """The dataset as JSON-LD."""
-    digest, record = facts.chain.of_stage("preprocess")[0]
-    shards = {name: entry for name, entry in sorted(record.files.items()) if name.startswith("documents-")}
+    digest, files = facts.corpora[-1] if facts.corpora else ("", {})
+    shards = {name: entry for name, entry in sorted(files.items()) if name.startswith("documents-")}
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

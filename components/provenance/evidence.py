@@ -23,11 +23,9 @@ from components.core.errors import InputError
 from components.core.files import read_json, sha256_bytes, sha256_file, write_json, write_whole
 from components.core.records import Record
 from components.provenance.chain import Chain, artifacts_below, close, find_records
-from components.provenance.corpus import CORPUS, describe_corpus
 
 SOURCES, CODE, RECORDS, REPORTS = "sources.lock.json", "code.tar", "records", "reports"
 LOCKS = ("params.yaml", "dvc.lock", "requirements.lock", SOURCES)
-_CORPUS_STAGE = "preprocess"
 _CODE_PARTS = ("components", "flows", "infra/recipes", "dvc.yaml", ".dvcignore", "pyproject.toml", "Makefile")
 
 
@@ -36,6 +34,8 @@ def gather(ends: Mapping[str, str], data: Path, workspace: Path, code: Path, out
 
     ``data`` holds the artifacts of all stages. Raises InputError when the chain does not lead back to the pins.
     """
+    from components.provenance.corpus import CORPUS, CORPUS_STAGE, describe_corpora
+
     folders = artifacts_below(data)
     records = find_records(folders, ends)
     sources = workspace / SOURCES
@@ -48,8 +48,8 @@ def gather(ends: Mapping[str, str], data: Path, workspace: Path, code: Path, out
             write_whole(
                 output / REPORTS / digest / report, _read_checked(folders[digest], report, chain.records[digest])
             )
-    corpus = chain.of_stage(_CORPUS_STAGE)[0][0]
-    write_json(output / CORPUS, describe_corpus(folders[corpus]))
+    corpora = [folders[digest] for digest, _ in chain.of_stage(CORPUS_STAGE)]
+    write_json(output / CORPUS, describe_corpora(corpora))
     for name in LOCKS:
         if (workspace / name).is_file():
             write_whole(output / name, (workspace / name).read_bytes())

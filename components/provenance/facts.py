@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from components.core.files import digest_of, read_json
-from components.core.records import Record
+from components.core.records import FileEntry, Record
 from components.provenance import evidence
 from components.provenance.chain import Chain
-from components.provenance.corpus import CORPUS, total
+from components.provenance.corpus import CORPUS, CORPUS_STAGE, total
 from components.provenance.licences import Finding, incompatibilities
 
 
@@ -54,6 +54,11 @@ class Facts:
     def corpus(self) -> dict[str, Any]:
         """What the corpus is made of, by source, licence, language and split."""
         return dict(read_json(self.folder / CORPUS))
+
+    @property
+    def corpora(self) -> list[tuple[str, dict[str, FileEntry]]]:
+        """Digest and files of each corpus, the one of the last training last."""
+        return [(digest, record.files) for digest, record in self.chain.of_stage(CORPUS_STAGE)]
 
     @cached_property
     def objects(self) -> list[dict[str, Any]]:

@@ -22,10 +22,11 @@ from components.core.files import digest_of, sha256_file
 from components.core.keys import PublicKey
 from components.core.records import RECORD, Record
 from components.provenance import evidence
-from components.provenance.attest import ATTESTATION, PROVENANCE, dependencies, external_parameters
+from components.provenance.attest import dependencies, external_parameters
 from components.provenance.chain import Chain
 from components.provenance.dsse import unseal
 from components.provenance.manifest import MANIFEST, read_manifest
+from components.provenance.place import ATTESTATION, PROVENANCE
 from components.provenance.statement import Statement, read_statement
 
 PARTS = ("model", "tokenizer", "evaluation")
@@ -133,6 +134,11 @@ def _check_statement(folder: Path, statement: Statement, chain: Chain, ends: Map
         raise _refuse(f"{folder}, statement", "other values", "the values that the records hold")
     if definition.internalParameters.get("seeds") != chain.seeds:
         raise _refuse(f"{folder}, statement", "other seeds", "the seeds that the records hold")
+    for part, digest in ends.items():
+        told = {i.name: i.digest["sha256"] for i in statement.subject if i.name.startswith(f"{part}/")}
+        record = {f"{part}/{name}": entry.sha256 for name, entry in chain.records[digest].files.items()}
+        if told != {**record, f"{part}/{RECORD}": digest}:
+            raise _refuse(f"{folder}, statement", f"other files of {part}", "those that its record holds")
     if definition.resolvedDependencies[1:] != dependencies(folder / PROVENANCE, chain, ends):
         raise _refuse(f"{folder}, statement", "other dependencies", "those that records, locks and pins hold")
 

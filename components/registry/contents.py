@@ -2,7 +2,7 @@
 
 In: three finished artifacts, in the workspace or in a version. Out: their digest, and the check of every byte.
 In between: the digest of a version is the digest of the three records, and each record holds the digest of every
-file, so whoever knows the digest of a version can check all of it before any of it is parsed.
+file; a signed statement beside them speaks of all that, so a version is checked before any of it is parsed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 from components.core.errors import InputError, RegistryError
 from components.core.files import digest_of
-from components.core.records import RECORD, Record, artifact_digest, read_record, verify
+from components.core.keys import believed_keys
+from components.core.records import RECORD, Record, artifact_digest, read_record
 
 PARTS = ("model", "tokenizer", "evaluation")
 
@@ -53,15 +54,17 @@ class Contents:
         return {key: value for record in records for key, value in flatten(record.params, record.stage).items()}
 
     def check(self, digest: str, where: str) -> None:
-        """Check every byte against ``digest``. Raises RegistryError naming the first file that differs."""
+        """Check every byte of a version against ``digest`` and what a believed key signed of it.
+
+        Raises RegistryError naming the first file that differs.
+        """
+        from components.provenance.verify import verify_version
+
         try:
-            for folder in self.folders.values():
-                verify(folder)
-            found = self.digest
+            verify_version(self.model.parent, believed_keys(), digest)
         except InputError as error:
-            raise _refuse(f"{where}, {error.where}", error.found, error.expected) from None
-        if found != digest:
-            raise _refuse(where, f"files of digest {found}", f"digest {digest}")
+            raise RegistryError(f"{where}, {error.where}", found=error.found, expected=error.expected,
+                                fix=error.fix) from None  # fmt: skip
 
     def is_present_in(self, folder: Path) -> bool:
         """Whether every file stands in ``folder`` with its size; quick, so the bytes are not read."""
@@ -82,8 +85,3 @@ def flatten(value: Any, prefix: str) -> dict[str, Any]:
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
-
-
-def _refuse(where: str, found: str, expected: str) -> RegistryError:
-    fix = "delete that version in the registry and run `pedigree run`: it is registered again from the workspace"
-    return RegistryError(where, found=found, expected=expected, fix=fix)

@@ -18,6 +18,7 @@ from components.core.errors import InputError, RegistryError
 from components.core.files import digest_of, read_json, write_json
 from components.core.records import REPORT, artifact_digest, verify
 from components.core.stage import Report
+from components.provenance.place import find_prepared, is_attested
 from components.registry.config import PromoteConfig, RegisterConfig
 from components.registry.contents import Contents
 from components.registry.look import (
@@ -65,7 +66,7 @@ def is_registered(config: RegisterConfig, *, model: Path, tokenizer: Path, evalu
     version = with_digest(look(find_store(), config.name) or [], contents.digest)
     if not is_written or version is None or not {CHALLENGER, CHAMPION} & set(version.aliases):
         return False
-    return version.folder is None or contents.is_present_in(version.folder)
+    return version.folder is None or (contents.is_present_in(version.folder) and is_attested(version.folder))
 
 
 def promote(config: PromoteConfig, *, registration: Path, evaluation: Path, output: Path) -> Report:
@@ -103,14 +104,13 @@ def is_promoted(config: PromoteConfig, *, registration: Path, evaluation: Path, 
 
 def _register(client: MlflowClient, store: Store, name: str, contents: Contents) -> Version:
     from components.registry import runs, versions
-    from components.registry.card import write_card
 
     training = contents.records["model"]
     run_id = runs.open_run(client, store, name, training.execution, training.params)
     # What evaluates a model may change without a new training, and MLflow never changes a param of a run.
     runs.log_params(client, run_id, {k: v for k, v in contents.params.items() if not k.startswith("evaluate.")})
     runs.Points(client, run_id).add(runs.read_history(contents.model))
-    version = versions.put(client, name, run_id, contents, write_card(name, contents))
+    version = versions.put(client, name, run_id, contents, find_prepared(contents.digest))
     _log_results(client, run_id, contents, version)
     client.set_terminated(run_id, "FINISHED")
     return version if CHAMPION in version.aliases else versions.point(client, CHALLENGER, version)

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from components.core import keys
 from components.core.errors import RegistryError
 from components.core.lock import STATE, WORKSPACE_VARIABLE
+from components.provenance import place
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,9 +81,9 @@ def find_store() -> Store:
 
 
 def state_folders() -> tuple[Path, ...]:
-    """The folders that a stage must be able to write: the default one, and that of a SQLite file elsewhere."""
+    """The folders that a stage must be able to use: of the registry, of keys, of what was attested for it."""
     files = (sqlite_path(os.environ.get(name, "")) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"))
-    return tuple(dict.fromkeys([FOLDER, *(file.parent for file in files if file)]))
+    return tuple(dict.fromkeys([FOLDER, keys.FOLDER, place.FOLDER, *(file.parent for file in files if file)]))
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -5,7 +5,7 @@ whether it is done, and the steps stand in an order in which a crash between any
 call does not finish: files, then the version, then the alias.
 
 A version's files: ``artifacts/model``, ``artifacts/tokenizer`` and ``artifacts/evaluation`` as their stages
-finished them, with their records; ``artifacts/card.md``; the code that answers prompts. No pickle.
+finished them, with their records; ``artifacts/provenance``, signed; the code that answers prompts. No pickle.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import components
 from components.core.fingerprints import Sources
 from components.core.records import artifact_digest
+from components.provenance.place import PROVENANCE, is_attested
 from components.registry.contents import Contents
 from components.registry.look import DIGEST, EVALUATION, PARTS_FOLDER, Version
 from components.registry.runs import EXECUTION
@@ -54,13 +55,13 @@ def has_model(client: MlflowClient, name: str) -> bool:
     return bool(client.search_registered_models(f"name='{name}'", max_results=1))
 
 
-def put(client: MlflowClient, name: str, run_id: str, contents: Contents, card: str) -> Version:
+def put(client: MlflowClient, name: str, run_id: str, contents: Contents, provenance: Path) -> Version:
     """The version with these contents, made where there is none; one whose files are gone is replaced."""
     same = [version for version in list_versions(client, name) if version.digest == contents.digest]
     for version in same:
         if version.is_ready and has_files(version, contents):
             return version
-    made = _create(client, name, run_id, contents, card)
+    made = _create(client, name, run_id, contents, provenance)
     for broken in same:
         replace_version(client, broken, made)
     return made
@@ -69,10 +70,11 @@ def put(client: MlflowClient, name: str, run_id: str, contents: Contents, card: 
 def has_files(version: Version, contents: Contents) -> bool:
     """Whether the version's files are there: every one with its size on this machine, the records elsewhere."""
     if version.folder:
-        return contents.is_present_in(version.folder)
+        return contents.is_present_in(version.folder) and is_attested(version.folder)
     from mlflow.artifacts import list_artifacts
 
-    return all(list_artifacts(artifact_uri=f"{version.location}/{PARTS_FOLDER}/{part}") for part in contents.folders)
+    parts = (*contents.folders, PROVENANCE)
+    return all(list_artifacts(artifact_uri=f"{version.location}/{PARTS_FOLDER}/{part}") for part in parts)
 
 
 def replace_version(client: MlflowClient, broken: Version, made: Version) -> None:
@@ -103,11 +105,14 @@ def fetch(version: Version, into: Path) -> Path:
     return Path(download_artifacts(artifact_uri=address, dst_path=str(into))) / PARTS_FOLDER
 
 
-def _create(client: MlflowClient, name: str, run_id: str, contents: Contents, card: str) -> Version:
-    model_id = _find_files(client, run_id, contents) or _log_files(client, run_id, contents, card)
+def _create(client: MlflowClient, name: str, run_id: str, contents: Contents, provenance: Path) -> Version:
+    model_id = _find_files(client, run_id, contents) or _log_files(client, run_id, contents, provenance)
     if not has_model(client, name):
         client.create_registered_model(name)
     source = f"models:/{model_id}"
+    from components.provenance.documents import MODEL_CARD
+
+    card = (provenance / MODEL_CARD).read_text(encoding="utf-8")
     made = client.create_model_version(
         name, source, run_id, tags=tags_of(contents), description=card[:_MOST_CHARACTERS], model_id=model_id
     )
@@ -132,7 +137,7 @@ def _find_files(client: MlflowClient, run_id: str, contents: Contents) -> str | 
     return None
 
 
-def _log_files(client: MlflowClient, run_id: str, contents: Contents, card: str) -> str:
+def _log_files(client: MlflowClient, run_id: str, contents: Contents, provenance: Path) -> str:
     """Write the files of a version as MLflow's pyfunc model from code; returns the id of the model."""
     import mlflow
 
@@ -144,19 +149,18 @@ def _log_files(client: MlflowClient, run_id: str, contents: Contents, card: str)
         folder = Path(scratch)
         libraries = _copy_code(folder / "code")
         (folder / _MODEL_CODE).write_text(MODEL_CODE, encoding="utf-8")
-        (folder / "card.md").write_text(card, encoding="utf-8")
         info = mlflow.pyfunc.log_model(
             name=_MODEL_NAME, python_model=str(folder / _MODEL_CODE), code_paths=[str(folder / "code" / "components")],
-            artifacts={**_copy_parts(contents, folder), "card": str(folder / "card.md")},
+            artifacts=_copy_parts({**contents.folders, PROVENANCE: provenance}, folder),
             signature=signature(), pip_requirements=libraries, tags=tags_of(contents), params=contents.params,
         )  # fmt: skip
     return str(info.model_id)
 
 
-def _copy_parts(contents: Contents, folder: Path) -> dict[str, str]:
-    for part, source in contents.folders.items():
+def _copy_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, str]:
+    for part, source in parts.items():
         shutil.copytree(source, folder / part)
-    return {part: str(folder / part) for part in contents.folders}
+    return {part: str(folder / part) for part in parts}
 
 
 def _copy_code(folder: Path) -> list[str]:

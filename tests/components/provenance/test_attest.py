@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from components.core.errors import InputError
 from components.core.files import read_json, sha256_file
 from components.core.keys import key_id, load_key, public_pem
-from components.provenance import attest, read_signed, verify_version
+from components.provenance.attest import attest
 from components.provenance.manifest import read_manifest
+from components.provenance.verify import read_signed, verify_version
 from tests.components.provenance.world import LICENCES, make_chain, make_version, order_of
 
 ECDSA, ED25519 = generate_private_key(SECP256R1()), Ed25519PrivateKey.generate()

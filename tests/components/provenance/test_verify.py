@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from components.core.errors import InputError
 from components.core.files import canonical_json, list_files
 from components.core.keys import key_id, sign
-from components.provenance import verify_stages, verify_version
 from components.provenance.chain import artifacts_below
 from components.provenance.dsse import encode_for_signing
+from components.provenance.verify import verify_stages, verify_version
 from tests.components.provenance.world import make_chain, make_version
 
 KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()

@@ -16,7 +16,7 @@ from components.core.documents import DocumentWriter, RejectsWriter, document_id
 from components.core.files import sha256_file, write_json, write_whole
 from components.core.records import Record, artifact_digest, describe_files, execution_digest
 from components.core.tokens import LAYOUT, PACKED_DOCUMENTS, count_windows
-from components.provenance import Order, attest
+from components.provenance.attest import Order, attest
 
 PARTS = {"model": "train", "tokenizer": "tokenizer", "evaluation": "evaluate"}
 CONTEXT = 8

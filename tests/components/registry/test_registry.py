@@ -125,8 +125,8 @@ def test_a_workspace_that_was_moved_registers_at_its_new_place(inputs, workspace
     output = workspace / "data/register"
     registered(output, inputs)
     moved = workspace / "moved"
-    (moved / ".pedigree").mkdir(parents=True)
-    (workspace / store.FOLDER).rename(moved / store.FOLDER)
+    moved.mkdir()
+    (workspace / ".pedigree").rename(moved / ".pedigree")
     monkeypatch.setenv(store.WORKSPACE_VARIABLE, str(moved))
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.delenv("MLFLOW_REGISTRY_URI")
@@ -352,4 +352,4 @@ def check_files_of_version():
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]
     requirements = (folder / "requirements.txt").read_text()
     assert all(f"{name}==" in requirements for name in ("mlflow", "tensorflow", "tokenizers", "numpy", "pydantic"))
-    assert (folder / "artifacts/card.md").read_text().startswith("# tiny")
+    assert (folder / "artifacts/provenance/model-card.md").read_text().startswith("# Model card: tiny")

@@ -1,17 +1,26 @@
 """A trained model, a tokenizer and an evaluation, as small as they can be, as their stages would leave them."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.files import write_json
-from components.core.records import Record, describe_files
+from components.core.files import sha256_bytes, write_json, write_whole
+from components.core.keys import load_key
+from components.core.lock import WORKSPACE_VARIABLE
+from components.core.records import Record, describe_files, execution_digest
+from components.provenance.attest import Order, attest
+from components.provenance.place import place_of
 
 CONFIG = {"name": "tiny"}
 PROMOTE_CONFIG = {"margin_bits_per_byte": 0.0, "num_resamples": 300}
 NUM_STEPS = 30
+# Pins of no source at all; every record of this world starts at them.
+PINS = b'{"sources": []}\n'
+PINNED = sha256_bytes(PINS)
 
 
 def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1):
@@ -22,7 +31,16 @@ def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1):
     make_tokenizer(inputs["tokenizer"])
     make_model(inputs["model"], seed)
     make_evaluation(inputs["evaluation"], change, evaluation_seed)
+    attest_world(folder, inputs)
     return inputs
+
+
+def attest_world(folder, inputs, name="tiny"):
+    """Prepare the provenance of a version, as the runner does before ``register``."""
+    workspace = Path(os.environ[WORKSPACE_VARIABLE])
+    write_whole(workspace / "sources.lock.json", PINS)
+    order = Order(name, inputs, folder, workspace, folder)
+    attest(order, load_key(), [], place_of(order.digest))
 
 
 def make_promote_world(folder, inputs, digest, name="tiny"):
@@ -41,7 +59,7 @@ def make_tokenizer(folder):
     text = "The model reads the text and the text reads like the model. " * 20
     (folder / "tokenizer.json").write_text(learn([[text]], 300, 2).to_str(), encoding="utf-8")
     write_json(folder / "report.json", {"vocabulary_size": 300})
-    finish(folder, "tokenizer", {"vocabulary_size": 300}, {"corpus": "c" * 64})
+    finish(folder, "tokenizer", {"vocabulary_size": 300}, {"corpus": PINNED})
 
 
 def make_model(folder, seed):
@@ -55,7 +73,7 @@ def make_model(folder, seed):
     write_history(folder)
     write_json(folder / "report.json", {"loss": 3 / NUM_STEPS})
     params = {"seed": seed, "num_steps": NUM_STEPS, "model": sizes}
-    finish(folder, "train", params, {"tokens": "a" * 64, "checks": "b" * 64})
+    finish(folder, "train", params, {"tokens": PINNED, "checks": PINNED})
 
 
 def make_evaluation(folder, change, seed):
@@ -65,7 +83,7 @@ def make_evaluation(folder, change, seed):
     write_scores(folder, sizes * (1.5 + change) + random.normal(0, 5, len(sizes)), sizes)
     write_json(folder / "samples.json", [])
     write_json(folder / "report.json", {"bits_per_byte": 2.1 + change, "perplexity": 30.0, "documents": 50})
-    finish(folder, "evaluate", {"seed": seed}, {"model": "d" * 64})
+    finish(folder, "evaluate", {"seed": seed}, {"model": PINNED})
 
 
 def write_scores(folder, losses, sizes, *, first=0):
@@ -91,7 +109,7 @@ def write_history(folder):
 
 def finish(folder, stage, params, inputs):
     """Write the record that the runner would write."""
-    execution = f"{stage}{json.dumps(params)}".encode().hex()[-64:].rjust(64, "0")
+    execution = execution_digest(stage, "f" * 64, params, inputs)
     record = Record(stage=stage, execution=execution, fingerprint="f" * 64, params=params, inputs=inputs,
                     files=describe_files(folder))  # fmt: skip
     record.save(folder)
