@@ -48,12 +48,14 @@ def test_a_run_that_is_killed_in_every_stage_ends_with_the_same_bytes(
 
 def finished_before_the_kill(workspace: Workspace, name: str, prefect_url: str) -> set[str]:
     """Run the chain, kill its driver -9 while stage ``name`` works; returns the stages that had run by then."""
+    job = workspace.root / ".pedigree" / "scratch" / name / "job.json"
+    job.unlink(missing_ok=True)  # of a stage that was at work beside the one killed before
     with (workspace.root / "run.log").open("w+") as log:
         driver = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", "run"], cwd=workspace.root, stdout=log, stderr=log,
             env=workspace.environment(PREFECT_API_URL=prefect_url),
         )  # fmt: skip
-        has_begun = wait_for(workspace.root / ".pedigree" / "scratch" / name / "job.json", driver)
+        has_begun = wait_for(job, driver)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
         log.seek(0)
