@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from components.core import errors
+from components.core.crew import Crew, Station
 from components.core.errors import InputError, PedigreeError, StageError
 from components.core.files import write_json
 from components.core.params import parse
 from components.core.records import REPORT, Record, describe_files, verify_input
 from components.core.sandbox import Walls, confine, die_with_parent, refused_connection, undeclared_path
-from components.core.stage import LIVE, OUTPUT, Stage
+from components.core.stage import CREW, LIVE, OUTPUT, Stage
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Job:
     writable: list[str]
     listable: list[str]
     network: bool
+    workers: int
+    scheduler: str
+    kernels: str
 
     @property
     def walls(self) -> Walls:
@@ -90,12 +95,19 @@ def _perform(job: Job) -> None:
         keywords[OUTPUT] = Path(job.output)
     if stage.is_live:
         keywords[LIVE] = _live_writer(Path(job.live))
+    if stage.is_parallel:
+        keywords[CREW] = _crew(job)
     report = stage.function(config, **keywords)
     if report.books is not None:
         report.books.check(stage.name)
     _check_modules(job)
     if job.output:
         _finish(job, report.as_json())
+
+
+def _crew(job: Job) -> Crew:
+    station = Station(job.walls, dict(os.environ), job.room, job.fingerprint, job.execution)
+    return Crew(job.workers, job.scheduler, station)
 
 
 def _check_inputs(job: Job) -> None:

@@ -16,6 +16,8 @@ whoever catches a PedigreeError at the top prints it and leaves with its exit co
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PedigreeError(Exception):
     """Where it happened, what was found, what was expected, what to do about it."""
@@ -25,6 +27,9 @@ class PedigreeError(Exception):
     def __init__(self, where: str, *, found: str, expected: str, fix: str) -> None:
         super().__init__(where, found, expected, fix)
         self.where, self.found, self.expected, self.fix = where, found, expected, fix
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _raised_elsewhere, (type(self), self.where, self.found, self.expected, self.fix)
 
     def __str__(self) -> str:
         return f"{self.where}\n  found:    {self.found}\n  expected: {self.expected}\n  to do:    {self.fix}"
@@ -74,3 +79,8 @@ class RegistryError(PedigreeError):
     """The model registry is out of reach or contradicts itself."""
 
     exit_code = 8
+
+
+def _raised_elsewhere(kind: type[PedigreeError], where: str, found: str, expected: str, fix: str) -> PedigreeError:
+    """An error that comes from a worker process; only positions travel, its fields have names."""
+    return kind(where, found=found, expected=expected, fix=fix)

@@ -23,6 +23,7 @@ from typing import Any
 
 from components.core import errors, files, params
 from components.core.child import Job
+from components.core.crew import Crew
 from components.core.errors import PedigreeError, WorkspaceError
 from components.core.fingerprints import Fingerprint, Sources
 from components.core.lock import STATE, WORKSPACE_VARIABLE, hold_workspace
@@ -74,12 +75,14 @@ def is_current(order: Order) -> bool:
 
 def _prepare(order: Order, config: Config, scratch: Path) -> Job:
     stage, section = order.stage, config.model_dump(mode="json")
+    crew = Crew.here() if stage.is_parallel else Crew()
     fingerprint = Sources(CODE_ROOT).fingerprint(order.room)
     digests = {name: artifact_digest(path) for name, path in order.inputs.items()}
     for name in ("code", "home", "tmp", "output", "work"):
         (scratch / name).mkdir()
     (scratch / "code" / "components").symlink_to(CODE_ROOT / "components")
-    for folder in stage.state:
+    kernels = _folder_of_kernels(order.room, fingerprint.digest)
+    for folder in (*stage.state, kernels):
         folder.mkdir(parents=True, exist_ok=True)
     job = Job(
         stage=stage.name, room=order.room, params=section, fingerprint=fingerprint.digest,
@@ -88,11 +91,23 @@ def _prepare(order: Order, config: Config, scratch: Path) -> Job:
         inputs={name: str(path.resolve()) for name, path in order.inputs.items()}, digests=digests,
         output=str(scratch / "output") if order.output else "", live=str(scratch / "live.jsonl"),
         result=str(scratch / "result.json"), readable=list(_readable(order, config, fingerprint)),
-        writable=[str(scratch), *(str(folder.resolve()) for folder in stage.state)],
-        listable=[str(CODE_ROOT / "components")], network=stage.network,
+        writable=[str(scratch), str(kernels), *(str(folder.resolve()) for folder in stage.state)], kernels=str(kernels),
+        listable=[str(CODE_ROOT / "components")], network=stage.network or bool(crew.scheduler),
+        workers=crew.count, scheduler=crew.scheduler,
     )  # fmt: skip
     files.write_json(scratch / "job.json", vars(job))
     return job
+
+
+def _folder_of_kernels(room: str, fingerprint: str) -> Path:
+    """Where the machine code of a room's compiled loops is kept; that of earlier code, or half-written, is removed."""
+    folder = (STATE / "kernels" / f"{room}-{fingerprint[:32]}").resolve()
+    for other in folder.parent.glob(f"{room}-*"):
+        if other != folder:
+            files.remove(other)
+    for scrap in folder.rglob("*.tmp.*"):
+        scrap.unlink(missing_ok=True)
+    return folder
 
 
 def _readable(order: Order, config: Config, fingerprint: Fingerprint) -> Iterator[str]:
@@ -113,7 +128,7 @@ def _run_inner(order: Order, job: Job, scratch: Path, observe: Observer | None) 
     command = [sys.executable, "-P", "-m", "components.core.child", str(scratch / "job.json")]
     with _observed(job, order.stage, observe):
         inner = subprocess.Popen(
-            command, cwd=scratch / "work", env=environment(scratch, passed), stdin=subprocess.DEVNULL
+            command, cwd=scratch / "work", env=environment(scratch, Path(job.kernels), passed), stdin=subprocess.DEVNULL
         )
         if code := _wait(inner):
             raise _explain(order, job, code)

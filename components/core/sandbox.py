@@ -97,10 +97,10 @@ def die_with_parent() -> None:
         _libc().prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 
 
-def environment(scratch: Path, passed: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a stage: fixed values, folders in its scratch, and what it declared."""
+def environment(scratch: Path, kernels: Path, passed: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a stage: fixed values, folders in its scratch, its machine code, what it declared."""
     folders = {"HOME": "home", "TMPDIR": "tmp", "KERAS_HOME": "home/keras", "MPLCONFIGDIR": "home/matplotlib",
-               "XDG_CACHE_HOME": "home/cache", "NUMBA_CACHE_DIR": "home/numba"}  # fmt: skip
+               "XDG_CACHE_HOME": "home/cache"}  # fmt: skip
     fixed = {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "PYTHONPATH": str(scratch / "code"),
@@ -111,6 +111,7 @@ def environment(scratch: Path, passed: Mapping[str, str]) -> dict[str, str]:
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(kernels),
     }
     return {**passed, **fixed, **{name: str(scratch / folder) for name, folder in folders.items()}}
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components.core.errors import StageError
 
-OUTPUT, LIVE = "output", "live"
+OUTPUT, LIVE, CREW = "output", "live", "crew"
 
 
 class Config(BaseModel):
@@ -88,7 +88,7 @@ class Stage:
     Attributes:
         name: the one name of the step: DVC stage, Prefect task, params section (``@`` becomes a dot).
         config: the type of its params section.
-        function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live]) -> Report``.
+        function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live][, crew: Crew]) -> Report``.
         reads: further paths that the inputs name (the files that a lock pins), allowed for reading.
         state: folders of a service that the stage may read and write (a registry's database).
         environment: names of environment variables that it may see; none may change an artifact.
@@ -111,12 +111,17 @@ class Stage:
         """Names of the input artifacts, in the order of the function's signature."""
         parameters = inspect.signature(self.function).parameters.values()
         keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        return tuple(name for name in keywords if name not in (OUTPUT, LIVE))
+        return tuple(name for name in keywords if name not in (OUTPUT, LIVE, CREW))
 
     @property
     def is_live(self) -> bool:
         """Whether the function tells its numbers while it runs."""
         return LIVE in inspect.signature(self.function).parameters
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the function spreads its work over workers (``components.core.parallel``)."""
+        return CREW in inspect.signature(self.function).parameters
 
     @property
     def section(self) -> str:

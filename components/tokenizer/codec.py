@@ -8,6 +8,7 @@ would look for in every text; so whoever loads the file elsewhere has the same g
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,10 +34,12 @@ class Codec:
     def __init__(self, tokenizer: Tokenizer) -> None:
         vocabulary = tokenizer.get_vocab(with_added_tokens=False)
         self._tokenizer = tokenizer
+        self.vocabulary: dict[str, int] = vocabulary
+        self.merges: list[tuple[str, str]] = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
         self.vocabulary_size = len(vocabulary)
         self.end_of_text = vocabulary[END_OF_TEXT]
         names = sorted(vocabulary, key=vocabulary.__getitem__)
-        self._bytes = [b"" if name == END_OF_TEXT else bytes(_BYTE_OF[c] for c in name) for name in names]
+        self._bytes = [b"" if name == END_OF_TEXT else bytes(BYTE_OF[c] for c in name) for name in names]
 
     @classmethod
     def load(cls, folder: Path) -> Codec:
@@ -79,9 +82,9 @@ def _fault(tokenizer: Tokenizer) -> str | None:
         return f"a vocabulary without {END_OF_TEXT}"
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         return "token numbers with gaps"
-    if not _BYTE_OF.keys() <= vocabulary.keys():
+    if not BYTE_OF.keys() <= vocabulary.keys():
         return "a vocabulary that lacks some of the 256 bytes"
-    if any(not set(name) <= _BYTE_OF.keys() for name in vocabulary.keys() - {END_OF_TEXT}):
+    if any(not set(name) <= BYTE_OF.keys() for name in vocabulary.keys() - {END_OF_TEXT}):
         return "a vocabulary that is not byte-level"
     return None
 
@@ -98,4 +101,4 @@ def _bytes_of_characters() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
 
 
-_BYTE_OF: dict[str, int] = _bytes_of_characters()
+BYTE_OF: dict[str, int] = _bytes_of_characters()

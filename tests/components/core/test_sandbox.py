@@ -102,7 +102,7 @@ def test_the_environment_of_a_stage_does_not_depend_on_ours(tmp_path: Path, monk
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.setenv("LANG", "tr_TR.UTF-8")
     code = "import os, json; print(json.dumps(dict(os.environ)))"
-    given = environment(tmp_path, {"DECLARED": "yes"})
+    given = environment(tmp_path, tmp_path / "kernels", {"DECLARED": "yes"})
     done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
     seen = json.loads(done.stdout)
     assert seen["PYTHONHASHSEED"] == "0"
