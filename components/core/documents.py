@@ -83,6 +83,22 @@ def meta_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+class RowGroup(NamedTuple):
+    """The unit of work: one row group of a shard."""
+
+    shard: Path
+    number: int
+    num_rows: int
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Its documents with all columns or those named. Raises InputError for a damaged shard or a missing column."""
+        with _open(self.shard) as file:
+            wanted = list(columns) if columns is not None else file.schema_arrow.names
+            if missing := [name for name in wanted if name not in file.schema_arrow.names]:
+                raise _refuse(self.shard, f"no column {missing[0]}")
+            return file.read_row_group(self.number, columns=wanted)
+
+
 class TableWriter:
     """Writes rows into numbered files of at most ``file_rows`` rows each; use it in a ``with`` block.
 
@@ -212,18 +228,22 @@ def count_documents(folder: Path) -> int:
     return total
 
 
+def list_row_groups(folder: Path) -> list[RowGroup]:
+    """The row groups of ``folder`` in order, read from the footers of its shards. Raises InputError."""
+    groups = []
+    for shard in list_shards(folder):
+        with _open(shard) as file:
+            rows = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        groups += [RowGroup(shard, number, num_rows) for number, num_rows in enumerate(rows)]
+    return groups
+
+
 def read_row_groups(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The documents of ``folder`` in order, one table per row group, with all columns or those named.
 
     Raises InputError naming the shard that is damaged or lacks a column.
     """
-    for shard in list_shards(folder):
-        with _open(shard) as file:
-            wanted = list(columns) if columns is not None else file.schema_arrow.names
-            if missing := [name for name in wanted if name not in file.schema_arrow.names]:
-                raise _refuse(shard, f"no column {missing[0]}")
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=wanted)
+    yield from (group.read(columns) for group in list_row_groups(folder))
 
 
 def _open(shard: Path) -> pq.ParquetFile:

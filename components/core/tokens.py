@@ -4,10 +4,10 @@ In: the folder of the pack stage. Out: windows of token numbers, and which docum
 In between: a split's stream is its documents one after the other, each followed by end of text. Window i is
 ``stream[i * T : i * T + T + 1]`` for a context of T tokens: T inputs and, one further, T targets. Neighbouring
 windows share one token, so every token but the first is a target exactly once, up to the last whole window.
-Files are memory-mapped; nothing is read before it is asked for.
+Files are memory-mapped; nothing is read before it is asked for. The record of the folder holds the digest of each.
 
     layout.json           the numbers of class Layout
-    S.tokens.npy          the stream of split S: uint16 or uint32, little-endian     [num_tokens]
+    S-00000.tokens.npy …  the stream of split S: uint16 or uint32, little-endian     [shard_tokens], the last less
     S.offsets.npy         where each document starts in it, and where the last ends  [num_documents + 1] int64
     S.documents.parquet   doc_id, source, num_bytes (UTF-8), num_tokens (with end of text) of each document
 """
@@ -28,6 +28,7 @@ from components.core.errors import InputError
 
 LAYOUT = "layout.json"
 SPLITS = ("train", "validation", "test")
+Tokens = npt.NDArray[np.unsignedinteger]
 PACKED_DOCUMENTS = pa.schema([
     pa.field("doc_id", pa.string(), nullable=False),
     pa.field("source", pa.string(), nullable=False),
@@ -51,6 +52,7 @@ class Layout(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     vocabulary_size: int = Field(ge=1)
     context_tokens: int = Field(ge=1)
+    shard_tokens: int = Field(ge=1)
     dtype: Literal["uint16", "uint32"]
     end_of_text: int = Field(ge=0)
     splits: dict[str, SplitLayout]
@@ -70,20 +72,56 @@ def count_windows(num_tokens: int, context_tokens: int) -> int:
     return max(0, num_tokens - 1) // context_tokens
 
 
+def shard_name(split: str, number: int) -> str:
+    """The file name of a shard of a split's stream."""
+    return f"{split}-{number:05d}.tokens.npy"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Shards, each memory-mapped, as one sequence of tokens; all but the last hold ``shard_tokens``."""
+
+    shards: tuple[Tokens, ...]
+    shard_tokens: int
+
+    def __len__(self) -> int:
+        return sum(len(shard) for shard in self.shards)
+
+    @property
+    def dtype(self) -> np.dtype[np.unsignedinteger]:
+        """The type of a token."""
+        return self.shards[0].dtype
+
+    def __getitem__(self, places: slice) -> Tokens:
+        """Neighbouring tokens: a view where they lie in one shard, a copy where they do not."""
+        start, stop, _ = places.indices(len(self))
+        numbers = range(start // self.shard_tokens, max(start, stop - 1) // self.shard_tokens + 1)
+        firsts = [number * self.shard_tokens for number in numbers]
+        parts = [
+            self.shards[number][max(start - first, 0) : max(stop - first, 0)]
+            for number, first in zip(numbers, firsts, strict=True)
+            if number < len(self.shards)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate([self.shards[0][:0], *parts])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self[:], dtype=dtype, copy=copy)
+
+
 @dataclass(frozen=True)
 class TokenSplit:
     """One split of packed tokens, opened by ``TokenSplit.open``.
 
     Attributes:
         context_tokens: T, the number of inputs of a window.
-        stream: all tokens, memory-mapped.  # [num_tokens]
+        stream: all tokens.  # [num_tokens]
         offsets: document d is ``stream[offsets[d]:offsets[d + 1]]``.  # [num_documents + 1]
     """
 
     folder: Path
     name: str
     context_tokens: int
-    stream: npt.NDArray[np.unsignedinteger]
+    stream: Stream
     offsets: npt.NDArray[np.int64]
 
     @classmethod
@@ -96,7 +134,7 @@ class TokenSplit:
             folder=folder,
             name=name,
             context_tokens=layout.context_tokens,
-            stream=_map(folder / f"{name}.tokens.npy", np.dtype(layout.dtype)),
+            stream=_map_stream(folder, name, layout),
             offsets=_map(folder / f"{name}.offsets.npy", np.dtype(np.int64)),
         )
         _check(split, layout.splits[name])
@@ -116,7 +154,7 @@ class TokenSplit:
         """The table of the documents, in the order of the stream: columns of ``PACKED_DOCUMENTS``."""
         return pq.read_table(self.folder / f"{self.name}.documents.parquet")
 
-    def document(self, position: int) -> npt.NDArray[np.unsignedinteger]:
+    def document(self, position: int) -> Tokens:
         """The tokens of a document with its end of text.  # [num_tokens of the document]"""
         return self.stream[self.offsets[position] : self.offsets[position + 1]]
 
@@ -124,9 +162,20 @@ class TokenSplit:
         """The windows at ``positions``. Raises IndexError for one that is not there.  # [len(positions), T + 1]"""
         if len(positions) and not 0 <= positions.min() <= positions.max() < self.num_windows:
             raise IndexError(f"windows {positions.min()} to {positions.max()} of {self.num_windows}")
-        places = positions[:, None] * self.context_tokens + np.arange(self.context_tokens + 1)
-        windows: npt.NDArray[np.int32] = self.stream[places].astype(np.int32)
+        firsts = (positions * self.context_tokens).tolist()
+        windows = np.empty((len(firsts), self.context_tokens + 1), np.int32)
+        for row, first in enumerate(firsts):
+            windows[row] = self.stream[first : first + self.context_tokens + 1]
         return windows
+
+    def owners(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The document of each token of the windows at ``positions``: where attention must not look across.
+
+        # [len(positions), T + 1]
+        """
+        places = positions[:, None] * self.context_tokens + np.arange(self.context_tokens + 1)
+        owners: npt.NDArray[np.int64] = np.searchsorted(self.offsets, places, side="right") - 1
+        return owners
 
     def documents_of(self, window: int) -> range:
         """The positions of the documents of which a window shows at least one token, as input or target."""
@@ -139,6 +188,17 @@ class TokenSplit:
         first, end = int(self.offsets[document]), int(self.offsets[document + 1])
         start = max(0, -(-first // self.context_tokens) - 1)
         return range(start, min(self.num_windows, (end - 1) // self.context_tokens + 1))
+
+
+def _map_stream(folder: Path, name: str, layout: Layout) -> Stream:
+    num = max(1, -(-layout.splits[name].tokens // layout.shard_tokens))
+    shards = [_map(folder / shard_name(name, number), np.dtype(layout.dtype)) for number in range(num)]
+    for number, shard in enumerate(shards[:-1]):
+        if len(shard) != layout.shard_tokens:
+            raise _refuse(
+                folder / shard_name(name, number), f"{len(shard)} tokens", f"{layout.shard_tokens}, a whole shard"
+            )
+    return Stream(tuple(shards), layout.shard_tokens)
 
 
 def _map(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -1,67 +1,85 @@
-"""Encoding a corpus into token streams, a row group at a time.
+"""Encoding one row group: the unit of work of ``pack``.
 
-In: document shards, a codec. Out: a stream, its offsets and its table of documents for each split.
-In between: one row group of texts and one row per document are in memory, never a whole stream.
+In: a row group of documents, a tokenizer, what was set aside. Out: for each split the tokens and the rows of its
+documents, in files of a scratch folder. In between: nothing but its own row group is known here, so row groups may
+be encoded anywhere and in any order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from components.core.documents import count_documents, read_row_groups
+from components.core.documents import RowGroup
 from components.core.errors import InputError
-from components.core.progress import Progress
-from components.core.tokens import SPLITS, Layout
-from components.pack.writer import SplitWriter
+from components.core.quarantine import read_quarantine
+from components.core.tokens import PACKED_DOCUMENTS, SPLITS
 from components.tokenizer.codec import Codec
-
-_VOCABULARY_OF_UINT16 = 65_535
-
-
-def encode_corpus(corpus: Path, quarantined: frozenset[str], codec: Codec, context_tokens: int, output: Path) -> Layout:
-    """Write every split of ``corpus`` without the ``quarantined`` documents. Raises InputError."""
-    dtype: Literal["uint16", "uint32"] = "uint16" if codec.vocabulary_size <= _VOCABULARY_OF_UINT16 else "uint32"
-    with ExitStack() as stack:
-        writers = {name: stack.enter_context(SplitWriter(output, name, dtype)) for name in SPLITS}
-        for table in _documents_to_keep(corpus, quarantined):
-            _encode(table, codec, writers)
-    return Layout(
-        vocabulary_size=codec.vocabulary_size,
-        context_tokens=context_tokens,
-        dtype=dtype,
-        end_of_text=codec.end_of_text,
-        splits={name: writer.layout(context_tokens) for name, writer in writers.items()},
-    )
+from components.tokenizer.encoder import Encoder
 
 
-def _encode(table: pa.Table, codec: Codec, writers: dict[str, SplitWriter]) -> None:
-    for name, writer in writers.items():
-        documents = table.filter(pc.equal(table.column("split"), name))
-        writer.write(documents, codec.encode_all(documents.column("text").to_pylist()), codec.end_of_text)
+@dataclass(frozen=True)
+class Encoding:
+    """What all row groups share: places of the inputs, the type of a token, where results go."""
+
+    tokenizer: Path
+    checks: Path
+    dtype: str
+    scratch: Path
 
 
-def _documents_to_keep(corpus: Path, quarantined: frozenset[str]) -> Iterator[pa.Table]:
-    """The documents that were not set aside; in the end, all that were set aside must have been seen."""
-    seen, values = 0, pa.array(sorted(quarantined), type=pa.string())
-    with Progress("encoding", total=count_documents(corpus), unit="documents") as progress:
-        for table in read_row_groups(corpus, ["doc_id", "text", "source", "split"]):
-            _check_splits(corpus, table)
-            is_aside = pc.is_in(table.column("doc_id"), value_set=values)
-            seen += pc.sum(is_aside).as_py() or 0
-            yield table.filter(pc.invert(is_aside))
-            progress.advance(table.num_rows)
-    if seen != len(quarantined):
-        found = f"{len(quarantined)} quarantined documents, {seen} of them in the corpus"
-        raise InputError(str(corpus), found=found, expected="checks of this very corpus", fix="run `pedigree run`")
+@dataclass(frozen=True)
+class Encoded:
+    """Where a row group's results lie: raw tokens and rows of documents, by split; and what was left out."""
+
+    tokens: dict[str, Path]
+    documents: dict[str, Path]
+    num_quarantined: int
 
 
-def _check_splits(corpus: Path, table: pa.Table) -> None:
+def encode_group(encoding: Encoding, piece: tuple[int, RowGroup]) -> Encoded:
+    """Encode a numbered row group. Raises InputError for a split that has no name here."""
+    number, group = piece
+    table = group.read(["doc_id", "text", "source", "split"])
+    _check_splits(group, table)
+    is_aside = pc.is_in(table.column("doc_id"), value_set=_quarantined(encoding.checks))
+    kept = table.filter(pc.invert(is_aside))
+    encoder, found = _encoder(encoding.tokenizer, encoding.dtype), Encoded({}, {}, table.num_rows - kept.num_rows)
+    for split in SPLITS:
+        documents = kept.filter(pc.equal(kept.column("split"), split))
+        place = encoding.scratch / f"{number:06d}-{split}"
+        found.tokens[split], found.documents[split] = place.with_suffix(".tokens"), place.with_suffix(".parquet")
+        texts = documents.column("text").combine_chunks()
+        tokens, ends = encoder.encode(texts)
+        tokens.tofile(found.tokens[split])
+        pq.write_table(_rows(documents, np.diff(ends, prepend=0)), found.documents[split], compression="none")
+    return found
+
+
+def _rows(documents: pa.Table, lengths: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Table:
+    num_bytes = pc.binary_length(documents.column("text")).cast(pa.int64())
+    columns = [documents.column("doc_id"), documents.column("source"), num_bytes, pa.array(lengths, pa.int64())]
+    return pa.Table.from_arrays(columns, schema=PACKED_DOCUMENTS)
+
+
+@cache
+def _encoder(tokenizer: Path, dtype: str) -> Encoder:
+    return Encoder(Codec.load(tokenizer), dtype)
+
+
+@cache
+def _quarantined(checks: Path) -> pa.Array:
+    return pa.array(sorted(read_quarantine(checks)), type=pa.string())
+
+
+def _check_splits(group: RowGroup, table: pa.Table) -> None:
     if odd := sorted(set(pc.unique(table.column("split")).to_pylist()) - set(SPLITS)):
         fix = "this is a fault of preprocess: report it with your params.yaml"
-        raise InputError(str(corpus), found=f"a split {odd[0]!r}", expected=f"one of {', '.join(SPLITS)}", fix=fix)
+        found, expected = f"a split {odd[0]!r}", f"one of {', '.join(SPLITS)}"
+        raise InputError(str(group.shard), found=found, expected=expected, fix=fix)

@@ -1,74 +1,89 @@
 """The files of one split, written as its documents come.
 
-In: documents and their tokens. Out: ``S.tokens.npy``, ``S.offsets.npy``, ``S.documents.parquet``.
-In between: tokens go straight to the disk; the header of the stream, which tells its length, is written again at
-the end, into the room that NumPy's format keeps for it.
+In: tokens and rows of documents, in the order of the corpus. Out: ``S-00000.tokens.npy`` …, ``S.offsets.npy``,
+``S.documents.parquet``. In between: tokens go straight to the disk; the header of a shard, which tells its length, is
+written again at its end, into the room that NumPy's format keeps for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.core.tokens import PACKED_DOCUMENTS, SplitLayout, count_windows
+from components.core.tokens import PACKED_DOCUMENTS, SplitLayout, Tokens, count_windows, shard_name
 
 _ROW_GROUP_ROWS = 100_000
+_PIECE_TOKENS = 1 << 22
 
 
 class SplitWriter:
     """Writes one split into ``folder``; its files are complete when the ``with`` block ends."""
 
-    def __init__(self, folder: Path, name: str, dtype: str) -> None:
+    def __init__(self, folder: Path, name: str, dtype: str, shard_tokens: int) -> None:
         self._folder, self._name, self._dtype = folder, name, np.dtype(dtype).newbyteorder("<")
-        self._lengths: list[int] = []
-        self._tables: list[pa.Table] = [PACKED_DOCUMENTS.empty_table()]
+        self._shard_tokens, self._num_tokens, self._written = shard_tokens, 0, 0
+        self._lengths: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
+        self._waiting: pa.Table = PACKED_DOCUMENTS.empty_table()
 
-    def write(self, documents: pa.Table, tokens: Sequence[npt.NDArray[np.unsignedinteger]], end_of_text: int) -> None:
-        """Append documents; ``tokens`` holds those of each, to which ``end_of_text`` is added."""
-        for sequence in tokens:
-            self._stream.write(np.append(sequence, end_of_text).astype(self._dtype).tobytes())
-        lengths = [len(sequence) + 1 for sequence in tokens]
-        num_bytes = pc.binary_length(documents.column("text")).cast(pa.int64())
-        columns = [documents.column("doc_id"), documents.column("source"), num_bytes, pa.array(lengths, pa.int64())]
-        self._lengths += lengths
-        self._tables.append(pa.Table.from_arrays(columns, schema=PACKED_DOCUMENTS))
+    def write(self, tokens: Tokens, documents: pa.Table) -> None:
+        """Append documents (columns of ``PACKED_DOCUMENTS``) and all their tokens, end of text included."""
+        for start in range(0, len(tokens), _PIECE_TOKENS):
+            self._append(tokens[start : start + _PIECE_TOKENS])
+        self._lengths.append(documents.column("num_tokens").to_numpy())
+        self._waiting = pa.concat_tables([self._waiting, documents])
+        while self._waiting.num_rows >= _ROW_GROUP_ROWS:
+            self._write_rows(_ROW_GROUP_ROWS)
 
     def layout(self, context_tokens: int) -> SplitLayout:
         """How much was written."""
-        num_tokens = sum(self._lengths)
-        windows = count_windows(num_tokens, context_tokens)
-        return SplitLayout(tokens=num_tokens, documents=len(self._lengths), windows=windows)
+        windows, documents = count_windows(self._num_tokens, context_tokens), sum(map(len, self._lengths))
+        return SplitLayout(tokens=self._num_tokens, documents=documents, windows=windows)
 
     def __enter__(self) -> Self:
-        self._stream = self._path("tokens.npy").open("wb")
-        self._write_header(0)
+        path = self._folder / f"{self._name}.documents.parquet"
+        self._rows = pq.ParquetWriter(path, PACKED_DOCUMENTS, compression="zstd", use_dictionary=["source"])
+        self._shard = self._open_shard()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        with self._stream:
+        with self._rows, self._shard:
             if kind is None:
-                self._write_header(sum(self._lengths))
-                self._write_index()
+                self._write_header()
+                self._write_rows(self._waiting.num_rows)
+                self._write_offsets()
 
-    def _write_header(self, num_tokens: int) -> None:
-        self._stream.seek(0)
-        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (num_tokens,)}
-        np.lib.format.write_array_header_1_0(self._stream, header)
+    def _append(self, tokens: Tokens) -> None:
+        while len(tokens):
+            if self._written == self._shard_tokens:
+                self._write_header()
+                self._shard.close()
+                self._shard = self._open_shard()
+            part = tokens[: self._shard_tokens - self._written]
+            self._shard.write(part.astype(self._dtype).tobytes())
+            self._num_tokens, self._written = self._num_tokens + len(part), self._written + len(part)
+            tokens = tokens[len(part) :]
 
-    def _write_index(self) -> None:
-        offsets = np.concatenate([[0], np.cumsum(self._lengths, dtype=np.int64)]).astype("<i8")
-        np.save(self._path("offsets.npy"), offsets, allow_pickle=False)
-        table = pa.concat_tables(self._tables).combine_chunks()
-        path = self._path("documents.parquet")
-        pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP_ROWS, use_dictionary=["source"])
+    def _open_shard(self) -> IO[bytes]:
+        number, self._written = self._num_tokens // self._shard_tokens, 0
+        self._shard = (self._folder / shard_name(self._name, number)).open("wb")
+        self._write_header()
+        return self._shard
 
-    def _path(self, kind: str) -> Path:
-        return self._folder / f"{self._name}.{kind}"
+    def _write_header(self) -> None:
+        self._shard.seek(0)
+        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._written,)}
+        np.lib.format.write_array_header_1_0(self._shard, header)
+
+    def _write_rows(self, num_rows: int) -> None:
+        self._rows.write_table(self._waiting.slice(0, num_rows).combine_chunks(), row_group_size=_ROW_GROUP_ROWS)
+        self._waiting = self._waiting.slice(num_rows)
+
+    def _write_offsets(self) -> None:
+        lengths = np.concatenate([np.empty(0, np.int64), *self._lengths])
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype("<i8")
+        np.save(self._folder / f"{self._name}.offsets.npy", offsets, allow_pickle=False)

@@ -32,7 +32,7 @@ import numpy.typing as npt
 import polars as pl
 
 from components.core.progress import Progress
-from components.core.tokens import SPLITS, Layout, TokenSplit, read_layout
+from components.core.tokens import SPLITS, Layout, Stream, TokenSplit, read_layout
 
 _PIECE_TOKENS = 1 << 22
 _HASH_SEED = 1
@@ -93,7 +93,7 @@ def measure_split(split: TokenSplit, layout: Layout) -> dict[str, object]:
     }
 
 
-def count_tokens(stream: npt.NDArray[np.unsignedinteger], vocabulary_size: int) -> Counts:
+def count_tokens(stream: Stream, vocabulary_size: int) -> Counts:
     """How often each token occurs; the last place counts those outside the vocabulary.  # [vocabulary_size + 1]"""
     counts = np.zeros(vocabulary_size + 1, dtype=np.int64)
     for _, piece in _pieces(stream):
@@ -101,7 +101,7 @@ def count_tokens(stream: npt.NDArray[np.unsignedinteger], vocabulary_size: int) 
     return counts
 
 
-def find(stream: npt.NDArray[np.unsignedinteger], token: int) -> npt.NDArray[np.int64]:
+def find(stream: Stream, token: int) -> npt.NDArray[np.int64]:
     """Where ``token`` stands in the stream, in order."""
     found = [start + np.flatnonzero(piece == token) for start, piece in _pieces(stream)]
     return np.concatenate([np.empty(0, dtype=np.int64), *found])
@@ -135,6 +135,6 @@ def _is_covered(split: TokenSplit, num_rows: int) -> bool:
     return int(offsets[0]) == 0 and int(offsets[-1]) == len(split.stream) and num_rows == split.num_documents
 
 
-def _pieces(stream: npt.NDArray[np.unsignedinteger]) -> Iterator[tuple[int, npt.NDArray[np.unsignedinteger]]]:
+def _pieces(stream: Stream) -> Iterator[tuple[int, npt.NDArray[np.unsignedinteger]]]:
     for start in range(0, len(stream), _PIECE_TOKENS):
         yield start, np.asarray(stream[start : start + _PIECE_TOKENS])

@@ -1,5 +1,6 @@
 """A tiny packed corpus, its tokenizer and a model of random weights, as their stages would leave them."""
 
+import numpy as np
 import pyarrow as pa
 
 from components.core.files import write_json
@@ -28,21 +29,23 @@ def make_tokenizer(folder):
 
 
 def make_tokens(folder, codec, num_documents):
-    from components.core.tokens import Layout
+    from components.core.tokens import PACKED_DOCUMENTS, Layout
     from components.pack.writer import SplitWriter
 
     layouts = {}
     for name in ("train", "validation", "test"):
         texts = [f"{SENTENCES[n % 3]} {name} {n}" for n in range(num_documents)]
+        encoded = [np.append(tokens, codec.end_of_text) for tokens in codec.encode_all(texts)]
         documents = pa.table({
             "doc_id": pa.array([f"{n * 7919 % 997:032x}" for n in range(num_documents)], pa.string()),
             "source": pa.array([f"source {n % 2}" for n in range(num_documents)], pa.string()),
-            "text": pa.array(texts, pa.large_string()),
-        })  # fmt: skip
-        with SplitWriter(folder, name, "uint16") as writer:
-            writer.write(documents, codec.encode_all(texts), codec.end_of_text)
+            "num_bytes": pa.array([len(text.encode()) for text in texts], pa.int64()),
+            "num_tokens": pa.array([len(tokens) for tokens in encoded], pa.int64()),
+        }, schema=PACKED_DOCUMENTS)  # fmt: skip
+        with SplitWriter(folder, name, "uint16", 1 << 20) as writer:
+            writer.write(np.concatenate([np.empty(0, np.uint32), *encoded]), documents)
         layouts[name] = writer.layout(32)
-    layout = Layout(vocabulary_size=codec.vocabulary_size, context_tokens=32, dtype="uint16",
+    layout = Layout(vocabulary_size=codec.vocabulary_size, context_tokens=32, shard_tokens=1 << 20, dtype="uint16",
                     end_of_text=codec.end_of_text, splits=layouts)  # fmt: skip
     write_json(folder / "layout.json", layout.model_dump(mode="json"))
 

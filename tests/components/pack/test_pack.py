@@ -1,8 +1,11 @@
 """Packing a corpus, and reading it back window by window."""
 
+import json
+
 import numpy as np
 import pytest
 
+from components.core.crew import Crew
 from components.core.documents import document_id
 from components.core.errors import InputError
 from components.core.files import list_files, sha256_file
@@ -60,7 +63,7 @@ def test_layout_and_report_tell_what_the_files_hold(packed):
     layout = read_layout(folder)
     assert (layout.vocabulary_size, layout.dtype, layout.context_tokens) == (300, "uint16", CONTEXT)
     for name, split in layout.splits.items():
-        stream = np.load(folder / f"{name}.tokens.npy")
+        stream = np.load(folder / f"{name}-00000.tokens.npy")
         assert (split.tokens, stream.dtype.str) == (len(stream), "<u2")
         assert split.windows == count_windows(len(stream), CONTEXT) == report.metrics[f"{name}_windows"]
 
@@ -97,6 +100,34 @@ def test_how_the_corpus_is_cut_into_shards_changes_no_byte(world, packed, tmp_pa
     assert digests(tmp_path / "out") == digests(packed[0])
 
 
+@pytest.mark.parametrize("shard_tokens", [1, 7, 16, 100])
+def test_a_stream_in_many_shards_reads_like_one_in_one(world, packed, tmp_path, shard_tokens):
+    pack_into(tmp_path / "out", world, shard_tokens=shard_tokens)
+    for name in SPLITS:
+        one, many = TokenSplit.open(packed[0], name), TokenSplit.open(tmp_path / "out", name)
+        assert [len(shard) for shard in many.stream.shards[:-1]] == [shard_tokens] * (len(many.stream.shards) - 1)
+        assert np.array(many.stream).tolist() == np.array(one.stream).tolist()
+        positions = np.arange(one.num_windows)
+        assert many.windows(positions).tolist() == one.windows(positions).tolist()
+        for start in range(0, len(one.stream), 5):
+            assert many.stream[start : start + 9].tolist() == one.stream[start : start + 9].tolist()
+        assert len(many.stream[3:3]) == 0
+
+
+def test_each_token_of_a_window_knows_its_document(packed):
+    split = TokenSplit.open(packed[0], "train")
+    owner = np.repeat(np.arange(split.num_documents), np.diff(split.offsets))
+    owners = split.owners(np.arange(split.num_windows))
+    for number, row in enumerate(owners.tolist()):
+        assert row == owner[number * CONTEXT : number * CONTEXT + CONTEXT + 1].tolist()
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_how_many_workers_pack_changes_no_byte(world, packed, tmp_path, count):
+    pack_into(tmp_path / "out", {**world, "crew": Crew(count)})
+    assert digests(tmp_path / "out") == digests(packed[0])
+
+
 def test_a_split_without_documents_has_no_windows(world, tmp_path):
     corpus = write_corpus(tmp_path / "corpus", [("train", "some text, and more of it")])
     pack_into(tmp_path / "out", {**world, "corpus": corpus, "checks": write_checks(tmp_path / "checks")})
@@ -106,7 +137,7 @@ def test_a_split_without_documents_has_no_windows(world, tmp_path):
 
 
 def test_a_large_vocabulary_takes_four_bytes_a_token(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("components.pack.encoding._VOCABULARY_OF_UINT16", 299)
+    monkeypatch.setattr("components.pack.streams._VOCABULARY_OF_UINT16", 299)
     pack_into(tmp_path / "out", world)
     assert TokenSplit.open(tmp_path / "out", "train").stream.dtype == np.uint32
 
@@ -125,13 +156,20 @@ def test_missing_checks_and_an_unknown_split_are_refused(world, tmp_path):
         pack_into(tmp_path / "b", {**world, "corpus": corpus, "checks": write_checks(tmp_path / "checks")})
 
 
-@pytest.mark.parametrize("damage", ["truncated stream", "other type", "other length", "no offsets", "broken layout"])
+@pytest.mark.parametrize(
+    "damage", ["short shard", "truncated stream", "other type", "other length", "no offsets", "broken layout"]
+)
 def test_damaged_files_are_refused(world, tmp_path, damage):
     folder = tmp_path / "out"
     pack_into(folder, world)
-    path = folder / "train.tokens.npy"
+    path = folder / "train-00000.tokens.npy"
     stream = np.load(path)
-    if damage == "truncated stream":
+    if damage == "short shard":
+        layout = json.loads((folder / "layout.json").read_text())
+        layout["shard_tokens"] = layout["splits"]["train"]["tokens"] - 1
+        (folder / "layout.json").write_text(json.dumps(layout))
+        np.save(folder / "train-00001.tokens.npy", stream[:1])
+    elif damage == "truncated stream":
         path.write_bytes(path.read_bytes()[:-10])
     elif damage == "other type":
         np.save(path, stream.astype("<u4"))

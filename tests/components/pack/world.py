@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from components.core.documents import document_id
 from tests.components.tokenizer.world import make_rows, write_corpus
 
-CONFIG: dict[str, Any] = {"context_tokens": 16}
+CONFIG: dict[str, Any] = {"context_tokens": 16, "shard_tokens": 1 << 20}
 
 
 def write_checks(folder: Path, *doc_ids: str) -> Path:

@@ -13,14 +13,16 @@ from tokenizers import pre_tokenizers
 
 from components.tokenizer import encoder, kernels
 
-_POINTS = [point for point in range(0x110000) if not 0xD800 <= point < 0xE000]
+# Beyond these planes nothing is assigned but private use: of the rest a sample is asked.
+_ASSIGNED = [*range(0xD800), *range(0xE000, 0x32400), *range(0xE0000, 0xE1000)]
+_POINTS = sorted({*_ASSIGNED, *range(0x32400, 0x110000, 61)})
 _PIECE = 50_000
 
 
 def ask() -> npt.NDArray[np.uint8]:
-    """The class of every code point; surrogates, which no text holds, are OTHER."""
-    classes = np.full(0x110000, kernels.WHITESPACE, np.uint8)
-    classes[0xD800:0xE000] = kernels.OTHER
+    """The class of every code point; surrogates, which no text holds, and what was not asked are OTHER."""
+    classes = np.full(0x110000, kernels.OTHER, np.uint8)
+    classes[_POINTS] = kernels.WHITESPACE
     for kind, neighbour in ((kernels.LETTER, "a"), (kernels.NUMBER, "1"), (kernels.OTHER, "!")):
         for start in range(0, len(_POINTS), _PIECE):
             points = np.array(_POINTS[start : start + _PIECE])

@@ -360,7 +360,7 @@ def test_documents_are_named_once_each_and_never_across_the_line(tmp_path: Path)
 
 def test_tokens_that_contradict_their_layout_are_refused(tmp_path: Path) -> None:
     subject = world.make_world(tmp_path, TOKENS)["subject"]
-    np.save(subject / "train.tokens.npy", np.arange(5, dtype="<u2"))
+    np.save(subject / "train-00000.tokens.npy", np.arange(5, dtype="<u2"))
     with pytest.raises(InputError, match=r"layout\.json"):
         run(TOKENS, subject, tmp_path / "output")
 

@@ -87,13 +87,14 @@ def write_tokens(folder: Path, splits: dict[str, Row]) -> None:
     """Write what pack writes; the layout counts what is there."""
     layout = {}
     for name, split in splits.items():
-        np.save(folder / f"{name}.tokens.npy", split["stream"].astype("<u2"), allow_pickle=False)
+        np.save(folder / f"{name}-00000.tokens.npy", split["stream"].astype("<u2"), allow_pickle=False)
         np.save(folder / f"{name}.offsets.npy", split["offsets"].astype("<i8"), allow_pickle=False)
         table = pa.table(split["table"], schema=PACKED_DOCUMENTS)
         pq.write_table(table, folder / f"{name}.documents.parquet")
         num, windows = len(split["stream"]), count_windows(len(split["stream"]), CONTEXT)
         layout[name] = {"tokens": num, "documents": len(split["offsets"]) - 1, "windows": windows}
     write_json(folder / LAYOUT, {
-        "vocabulary_size": VOCABULARY, "context_tokens": CONTEXT, "dtype": "uint16", "end_of_text": END_OF_TEXT,
+        "vocabulary_size": VOCABULARY, "context_tokens": CONTEXT, "shard_tokens": 1 << 28, "dtype": "uint16",
+        "end_of_text": END_OF_TEXT,
         "splits": layout,
     })  # fmt: skip

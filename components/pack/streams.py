@@ -1,0 +1,60 @@
+"""From encoded row groups to the streams of the splits.
+
+In: a corpus, its checks and a tokenizer. Out: the files of each split and their layout. In between: workers encode row
+groups, this process appends them in the order of the corpus; memory holds one offset per document.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.core.crew import Crew
+from components.core.documents import list_row_groups
+from components.core.errors import InputError
+from components.core.parallel import Workers
+from components.core.quarantine import read_quarantine
+from components.core.tokens import SPLITS, Layout, Tokens
+from components.pack.config import PackConfig
+from components.pack.encoding import Encoded, Encoding, encode_group
+from components.pack.writer import SplitWriter
+from components.tokenizer.codec import Codec
+
+_VOCABULARY_OF_UINT16 = 65_535
+
+
+def write_streams(
+    config: PackConfig, corpus: Path, checks: Path, tokenizer: Path, output: Path, scratch: Path, crew: Crew
+) -> tuple[Layout, int]:
+    """Write every split of ``corpus`` without the quarantined documents; returns the layout and how many those are."""
+    codec, num_quarantined, seen = Codec.load(tokenizer), len(read_quarantine(checks)), 0
+    dtype: Literal["uint16", "uint32"] = "uint16" if codec.vocabulary_size <= _VOCABULARY_OF_UINT16 else "uint32"
+    encoding = Encoding(tokenizer, checks, dtype, scratch)
+    with ExitStack() as stack:
+        writers = {s: stack.enter_context(SplitWriter(output, s, dtype, config.shard_tokens)) for s in SPLITS}
+        workers = stack.enter_context(Workers(crew))
+        for encoded in workers.map(encode_group, encoding, list(enumerate(list_row_groups(corpus))), "encoding"):
+            _append(encoded, writers, dtype)
+            seen += encoded.num_quarantined
+    if seen != num_quarantined:
+        found = f"{num_quarantined} quarantined documents, {seen} of them in the corpus"
+        raise InputError(str(corpus), found=found, expected="checks of this very corpus", fix="run `pedigree run`")
+    layout = Layout(
+        vocabulary_size=codec.vocabulary_size, context_tokens=config.context_tokens, shard_tokens=config.shard_tokens,
+        dtype=dtype, end_of_text=codec.end_of_text,
+        splits={name: writer.layout(config.context_tokens) for name, writer in writers.items()},
+    )  # fmt: skip
+    return layout, num_quarantined
+
+
+def _append(encoded: Encoded, writers: dict[str, SplitWriter], dtype: str) -> None:
+    for split, writer in writers.items():
+        path = encoded.tokens[split]
+        tokens: Tokens = np.fromfile(path, dtype)
+        writer.write(tokens, pq.read_table(encoded.documents[split]))
+        path.unlink()
+        encoded.documents[split].unlink()
