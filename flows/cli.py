@@ -35,6 +35,7 @@ examples:
 environment:
   PEDIGREE_JOBS           stages that may run side by side (3)
   PREFECT_API_URL         a Prefect server of your own; otherwise a local one runs as long as it is needed
+  PEDIGREE_CHECKPOINT_SECONDS   seconds between checkpoints of a training (60); 0 is one after each step
   MLFLOW_TRACKING_URI     an MLflow server of your own; otherwise a database below .pedigree
 
 exit codes:
@@ -42,7 +43,8 @@ exit codes:
   1  something else went wrong    6  a stage touched what it had not declared
   2  params.yaml, or a command    7  a stage broke its contract
   3  a check did not pass         8  the model registry is out of reach
-  4  an input is not what it was  130  interrupted
+  4  an input is not what it was  9  asked to stop, and can go on where it had come to
+                                  130  interrupted
 A stage's own exit code is passed on.
 """
 Command = Callable[[argparse.Namespace], int]

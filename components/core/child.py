@@ -25,7 +25,7 @@ from components.core.files import write_json
 from components.core.params import parse
 from components.core.records import REPORT, Record, describe_files, verify_input
 from components.core.sandbox import Walls, confine, die_with_parent, refused_connection, undeclared_path
-from components.core.stage import CREW, LIVE, OUTPUT, Stage
+from components.core.stage import ATTEMPT, CREW, LIVE, OUTPUT, Attempt, Stage
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Job:
     workers: int
     scheduler: str
     kernels: str
+    attempt: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which work this is, in words: what ``execution`` is the digest of."""
+        return {"stage": self.stage, "code": self.fingerprint, "params": self.params, "inputs": self.digests}
 
     @property
     def walls(self) -> Walls:
@@ -97,6 +103,8 @@ def _perform(job: Job) -> None:
         keywords[LIVE] = _live_writer(Path(job.live))
     if stage.is_parallel:
         keywords[CREW] = _crew(job)
+    if stage.is_resumable:
+        keywords[ATTEMPT] = Attempt(Path(job.attempt), job.identity)
     report = stage.function(config, **keywords)
     if report.books is not None:
         report.books.check(stage.name)

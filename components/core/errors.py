@@ -8,7 +8,8 @@
     ├── WorkspaceError     5: this folder cannot be driven now (held, full, not a project)
     ├── SandboxError       6: a stage touched what it had not declared
     ├── StageError         7: a stage broke its contract (books, outputs, undeclared code)
-    └── RegistryError      8: the model registry is out of reach or contradicts itself
+    ├── RegistryError      8: the model registry is out of reach or contradicts itself
+    └── Interrupted        9: the work was asked to stop; run again, it goes on where it had come to
 
 A message says where, what was found, what was expected and what to do. It never carries a traceback:
 whoever catches a PedigreeError at the top prints it and leaves with its exit code.
@@ -79,6 +80,12 @@ class RegistryError(PedigreeError):
     """The model registry is out of reach or contradicts itself."""
 
     exit_code = 8
+
+
+class Interrupted(PedigreeError):
+    """The work was asked to stop (SIGTERM or SIGINT) and can go on where it had come to."""
+
+    exit_code = 9
 
 
 def _raised_elsewhere(kind: type[PedigreeError], where: str, found: str, expected: str, fix: str) -> PedigreeError:

@@ -17,11 +17,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from components.core import errors, files, params
+from components.core.attempts import IDENTITY, open_attempt, unfinished
 from components.core.child import Job
 from components.core.crew import Crew
 from components.core.errors import PedigreeError, WorkspaceError
@@ -32,6 +33,7 @@ from components.core.stage import Config, Live, LiveRun, Stage
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_BETWEEN_LOOKS = 0.5
+_MOST_DIFFERENCES = 5
 Observer = Callable[[str, Mapping[str, Any]], LiveRun]
 
 
@@ -64,6 +66,8 @@ def execute(order: Order, observe: Observer | None = None) -> None:
             _run_inner(order, job, scratch, observe)
             if order.output is not None:
                 files.move_whole(Path(job.output), order.output)
+            if job.attempt:
+                files.remove(Path(job.attempt))
 
 
 def is_current(order: Order) -> bool:
@@ -95,6 +99,8 @@ def _prepare(order: Order, config: Config, scratch: Path) -> Job:
         listable=[str(CODE_ROOT / "components")], network=stage.network or bool(crew.scheduler),
         workers=crew.count, scheduler=crew.scheduler,
     )  # fmt: skip
+    if stage.is_resumable:
+        job = _with_attempt(job)
     files.write_json(scratch / "job.json", vars(job))
     return job
 
@@ -108,6 +114,16 @@ def _folder_of_kernels(room: str, fingerprint: str) -> Path:
     for scrap in folder.rglob("*.tmp.*"):
         scrap.unlink(missing_ok=True)
     return folder
+
+
+def _with_attempt(job: Job) -> Job:
+    """The job with its folder for checkpoints; what else was left unfinished is told."""
+    folder = open_attempt(job.stage, job.execution, job.identity).resolve()
+    if not any(path for path in folder.iterdir() if path.name != IDENTITY):
+        for other, found in unfinished(folder):
+            told = f"{job.stage}: starts anew; unfinished work of other values stays in {other}"
+            print(f"{told} ({'; '.join(found[:_MOST_DIFFERENCES])})", file=sys.stderr)
+    return replace(job, attempt=str(folder), writable=[*job.writable, str(folder)])
 
 
 def _readable(order: Order, config: Config, fingerprint: Fingerprint) -> Iterator[str]:
@@ -157,6 +173,9 @@ def _explain(order: Order, job: Job, code: int) -> PedigreeError:
         return _enrich(order, kind(**told), Path(job.output) if job.output else None)
     if code < 0:
         name = signal.Signals(-code).name
+        if order.stage.is_resumable and name in ("SIGTERM", "SIGINT"):
+            where, fix = f"stage {order.stage.name}", "run again: it goes on from its last checkpoint"
+            return errors.Interrupted(where, found=f"ended by {name}", expected="time to finish", fix=fix)
         fix = "run again: nothing half-done was left; after SIGKILL look at the memory (`dmesg`)"
         where = f"stage {order.stage.name}"
         return PedigreeError(where, found=f"ended by {name}", expected="an end of its own", fix=fix)

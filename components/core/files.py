@@ -73,11 +73,16 @@ def write_json(path: Path, value: Any) -> None:
 def sync_folder(folder: Path) -> None:
     """Flush every file below ``folder``, and the folders themselves, to the disk."""
     for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def move_whole(scratch: Path, final: Path) -> None:

@@ -16,15 +16,15 @@ _SECONDS_BETWEEN_LINES = 2.0
 class Progress:
     """Tells how far a piece of work is: ``with Progress("packing", total=9, unit="documents") as p: p.advance(3)``."""
 
-    def __init__(self, description: str, total: int | None = None, unit: str = "") -> None:
+    def __init__(self, description: str, total: int | None = None, unit: str = "", done: int = 0) -> None:
         self.description, self.total, self.unit = description, total, unit
-        self.done, self.note = 0, ""
+        self.done, self._done_before, self.note = done, done, ""
         self._start = self._told = time.monotonic()
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
-            self._bar = _open_bar(self.description, self.total, self.unit)
+            self._bar = _open_bar(self.description, self.total, self.unit, self.done)
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -45,11 +45,18 @@ class Progress:
         self._told = time.monotonic()
         of_total = f"/{self.total:,}" if self.total else ""
         seconds = self._told - self._start
-        parts = [f"{self.description}: {self.done:,}{of_total} {self.unit}".rstrip(), f"{seconds:.0f} s", self.note]
+        left = self._seconds_left(seconds)
+        times = f"{seconds:.0f} s" + (f", {left:.0f} s left" if left else "")
+        parts = [f"{self.description}: {self.done:,}{of_total} {self.unit}".rstrip(), times, self.note]
         print(", ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
+    def _seconds_left(self, seconds: float) -> float:
+        """What the rest would take at the speed so far; 0 where that cannot be told."""
+        just_done = self.done - self._done_before
+        return seconds * (self.total - self.done) / just_done if self.total and just_done else 0.0
 
-def _open_bar(description: str, total: int | None, unit: str) -> Any:
+
+def _open_bar(description: str, total: int | None, unit: str, done: int) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
@@ -63,6 +70,6 @@ def _open_bar(description: str, total: int | None, unit: str) -> Any:
         TextColumn("{task.fields[note]}"),
     )
     bar = RichProgress(*columns, console=Console(stderr=True), transient=False)
-    bar.add_task(description, total=total, note="")
+    bar.add_task(description, total=total, completed=done, note="")
     bar.start()
     return bar

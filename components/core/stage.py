@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components.core.errors import StageError
 
-OUTPUT, LIVE, CREW = "output", "live", "crew"
+OUTPUT, LIVE, CREW, ATTEMPT = "output", "live", "crew", "attempt"
 
 
 class Config(BaseModel):
@@ -36,6 +36,20 @@ class LiveRun(Live, Protocol):
     """A Live that somebody opened for one run of a stage and is told how that ended."""
 
     def close(self, *, succeeded: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One of perhaps several attempts at the same work.
+
+    Attributes:
+        folder: outlives an attempt that is stopped or killed, and is removed when the work is done. What is kept there
+            may save time and must never change the output.
+        identity: which work it is: the stage, the digest of its code, its params and the digests of its inputs.
+    """
+
+    folder: Path
+    identity: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,8 @@ class Stage:
     Attributes:
         name: the one name of the step: DVC stage, Prefect task, params section (``@`` becomes a dot).
         config: the type of its params section.
-        function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live][, crew: Crew]) -> Report``.
+        function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live][, crew: Crew][, attempt: Attempt])
+            -> Report``.
         reads: further paths that the inputs name (the files that a lock pins), allowed for reading.
         state: folders of a service that the stage may read and write (a registry's database).
         environment: names of environment variables that it may see; none may change an artifact.
@@ -111,7 +126,7 @@ class Stage:
         """Names of the input artifacts, in the order of the function's signature."""
         parameters = inspect.signature(self.function).parameters.values()
         keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        return tuple(name for name in keywords if name not in (OUTPUT, LIVE, CREW))
+        return tuple(name for name in keywords if name not in (OUTPUT, LIVE, CREW, ATTEMPT))
 
     @property
     def is_live(self) -> bool:
@@ -122,6 +137,11 @@ class Stage:
     def is_parallel(self) -> bool:
         """Whether the function spreads its work over workers (``components.core.parallel``)."""
         return CREW in inspect.signature(self.function).parameters
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the function can go on where an attempt that was stopped had come to."""
+        return ATTEMPT in inspect.signature(self.function).parameters
 
     @property
     def section(self) -> str:

@@ -2,8 +2,8 @@
 
 from components.core.stage import Stage
 from components.train.config import TrainConfig
-from components.train.stage import train
+from components.train.stage import CHECKPOINT_SECONDS, train
 
-STAGE = Stage("train", TrainConfig, train)
+STAGE = Stage("train", TrainConfig, train, environment=(CHECKPOINT_SECONDS,))
 
 __all__ = ["STAGE", "TrainConfig", "train"]

@@ -24,6 +24,9 @@ class TrainConfig(Config):
     clip_norm: float = Field(default=1.0, gt=0, description="longest gradient, all weights together")
     validation_interval_steps: int = Field(default=25, ge=1, description="steps between validation losses")
     validation_windows: int = Field(default=16, ge=1, description="windows of a validation loss, always the same")
+    patience_validations: int = Field(
+        default=0, ge=0, description="validation losses in a row without a better one that end the run; 0 never does"
+    )
     compute_type: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of matrix products; auto is bfloat16 where the processor has it"
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components.core.pages import Figure, figures, page, paragraph, section
 from components.core.plots import line_chart
 from components.train.config import TrainConfig
-from components.train.loop import Entry
+from components.train.history import Entry
 
 
 def render(config: TrainConfig, num_parameters: int, compute_type: str, history: Sequence[Entry]) -> bytes:

@@ -1,52 +1,78 @@
 """The stage ``train``: packed tokens → a model.
 
 In: the windows of pack and what their validation set aside. Out: ``weights.safetensors`` and ``model.json``,
-``history.jsonl`` with an entry per step, ``page.html``. In between: every refusal comes before the first step, and
-equal inputs give equal bytes on processors of one kind.
+``history.jsonl`` with an entry per step, ``processor.json``, ``page.html``. In between: every refusal comes before the
+first step, equal inputs give equal bytes on processors of one kind, and an attempt that was stopped goes on from its
+last checkpoint with the bits of one that never was.
 """
 
 from __future__ import annotations
 
-import json
+import math
+import os
 from pathlib import Path
 
-from components.core.stage import Books, Live, Report
+from components.core.errors import ParamsError
+from components.core.stage import Attempt, Books, Live, Report
 from components.train.config import TrainConfig
 
+# By this variable a user says how often checkpoints are saved; 0 is after each step.
+CHECKPOINT_SECONDS = "PEDIGREE_CHECKPOINT_SECONDS"
 
-def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live: Live) -> Report:
-    """Train a model from its first weights.
 
-    Raises ParamsError or InputError when tokens and config do not fit, GateError when the loss is no number any more.
+def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live: Live, attempt: Attempt) -> Report:
+    """Train a model, from its first weights or from where an earlier attempt had come to.
+
+    Raises ParamsError or InputError when tokens and config do not fit, GateError when the loss is no number any more,
+    Interrupted when asked to stop.
     """
-    from components.core.files import write_whole
+    from components.core.files import write_json, write_whole
     from components.train.data import open_data
-    from components.train.processor import processor_flags, resolve_compute_type
+    from components.train.processor import processor_flags, processor_kind, resolve_compute_type
 
+    interval_seconds = _checkpoint_seconds()
     data = open_data(config, tokens, checks)
     compute_type = resolve_compute_type(config.compute_type, processor_flags())
 
     # These import Keras and its backend, which takes seconds: not before there is something to do.
     from components.model.transformer import Transformer
     from components.model.weights import save_model
-    from components.train.backends.tensorflow import TensorFlowStep
+    from components.train.backends.tensorflow import TensorFlowStep, measure_peak
+    from components.train.checkpoints import Checkpoints
+    from components.train.history import best_validation_loss, to_lines
     from components.train.loop import run
     from components.train.page import render
 
     model = Transformer(config.model, seed=config.seed, compute_type=compute_type)
     step = TensorFlowStep(model, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
-    history = run(config, model, step, data, live)
+    kind = {**processor_kind(), "compute_type": compute_type}
+    work = Attempt(attempt.folder, {**attempt.identity, "processor": kind})
+    checkpoints = Checkpoints(work, batch_windows=config.batch_windows, interval_seconds=interval_seconds)
+    peak = measure_peak(compute_type, len(os.sched_getaffinity(0)))
+    history = run(config, model, step, data, live, checkpoints, peak)
     save_model(model, output)
-    lines = (json.dumps(entry, sort_keys=True) + "\n" for entry in history)
-    write_whole(output / "history.jsonl", "".join(lines).encode())
+    write_json(output / "processor.json", kind)
+    write_whole(output / "history.jsonl", to_lines(history))
     write_whole(output / "page.html", render(config, model.count_params(), compute_type, history))
     num_windows = len(history) * config.batch_windows
     metrics = {
         "loss": history[-1]["loss"],
-        "validation_loss": history[-1]["validation_loss"],
+        "validation_loss": best_validation_loss(history if config.patience_validations else history[-1:]),
         "num_parameters": model.count_params(),
         "num_tokens": num_windows * config.model.context_tokens,
         "num_epochs": num_windows / len(data.train),
     }
     dropped = {"with a quarantined document": data.num_windows - data.num_usable}
     return Report(metrics=metrics, books=Books(received=data.num_windows, kept=data.num_usable, dropped=dropped))
+
+
+def _checkpoint_seconds() -> float:
+    told = os.environ.get(CHECKPOINT_SECONDS, "60")
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        fix, expected = f"export {CHECKPOINT_SECONDS}=60", "seconds between checkpoints, 0 or more"
+        raise ParamsError(f"the variable {CHECKPOINT_SECONDS}", found=told, expected=expected, fix=fix)
+    return seconds

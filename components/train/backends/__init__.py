@@ -22,5 +22,8 @@ class TrainStep(Protocol):
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Everything that a step reads and writes, by name: with it, the next step is the same anywhere."""
 
+    def restore(self, state: dict[str, npt.NDArray[np.generic]], /) -> None:
+        """Take over a ``state`` of the same names, types and shapes."""
+
     def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
         """One step on a batch of windows [B, T + 1]."""

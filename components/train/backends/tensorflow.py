@@ -7,6 +7,7 @@ thread (``components.model.backends``), the pieces run side by side, and their g
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import keras
@@ -32,7 +33,12 @@ class TensorFlowStep:
         self._model, self._clip_norm = model, clip_norm
         # Each step is given its own learning rate: the number here is never used.
         self._optimizer = keras.optimizers.AdamW(
-            learning_rate=1.0, weight_decay=weight_decay, beta_1=_BETA_1, beta_2=_BETA_2, epsilon=_EPSILON
+            learning_rate=1.0,
+            weight_decay=weight_decay,
+            beta_1=_BETA_1,
+            beta_2=_BETA_2,
+            epsilon=_EPSILON,
+            name="adamw",  # else its variables have other names in each optimizer of a process
         )
         self._weights = list(model.named_weights.values())
         self._optimizer.exclude_from_weight_decay(var_list=[w for w in self._weights if len(w.shape) < 2])
@@ -47,8 +53,16 @@ class TensorFlowStep:
     @property
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """All weights and all that the optimizer remembers."""
-        weights = {f"model.{name}": weight.numpy() for name, weight in self._model.named_weights.items()}
-        return weights | {f"optimizer.{v.path}": v.numpy() for v in self._optimizer.variables}
+        return {name: np.asarray(variable.numpy()) for name, variable in self._variables().items()}
+
+    def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
+        """Take over a ``state`` of the same names, types and shapes."""
+        for name, variable in self._variables().items():
+            variable.assign(state[name])
+
+    def _variables(self) -> dict[str, Any]:
+        weights = {f"model.{name}": weight for name, weight in self._model.named_weights.items()}
+        return weights | {f"optimizer.{v.path}": v for v in self._optimizer.variables}
 
     def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
         """One step on a batch of windows [B, T + 1]."""
@@ -76,6 +90,19 @@ class TensorFlowStep:
         found = tape.gradient(loss, [weight.value for weight in self._weights])
         # The embedding is read by its rows at the input and whole at the output: its gradient is dense.
         return loss, [tf.convert_to_tensor(gradient) for gradient in found]
+
+
+def measure_peak(compute_type: str, num_processors: int) -> float:
+    """FLOP/s of the fastest matrix products of this machine, one for each processor side by side."""
+    size, num_rounds = 1024, 3
+    ones = [tf.ones((size, size), compute_type) for _ in range(num_processors)]
+    products = tf.function(lambda: [tf.reduce_sum(a @ a) for a in ones], autograph=False)
+    seconds = []
+    for _ in range(1 + num_rounds):  # the first one compiles
+        begin = time.perf_counter()
+        products()
+        seconds.append(time.perf_counter() - begin)
+    return num_processors * 2 * size**3 / min(seconds[1:])
 
 
 def num_pieces_of(batch_windows: int) -> int:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from components.core.errors import GateError
 from components.core.files import list_files, sha256_file
+from components.core.stage import Attempt
 from components.model.kernels import next_token_loss
 from components.model.scoring import token_losses
 from components.model.weights import load_model
@@ -21,6 +22,7 @@ from components.train.backends import StepResult
 from components.train.backends.tensorflow import TensorFlowStep
 from components.train.data import open_data
 from components.train.loop import take_step, validation_loss
+from components.train.throughput import Stopwatch
 from tests.components.model.world import make_model, make_tokens
 from tests.components.train.world import CONFIG, make_world
 
@@ -34,9 +36,14 @@ def world(tmp_path_factory):
 
 def train_into(folder, world, **values):
     folder.mkdir()
-    told = []
+    told, attempt = [], Attempt(folder.with_name(f"{folder.name}-attempt"), {})
+    attempt.folder.mkdir()
     config = TrainConfig(**{**CONFIG, **values})
-    report = train(config, **world, output=folder, live=lambda step, numbers: told.append((step, dict(numbers))))
+
+    def live(step, numbers):
+        told.append((step, dict(numbers)))
+
+    report = train(config, **world, output=folder, live=live, attempt=attempt)
     return config, report, told
 
 
@@ -59,7 +66,8 @@ def test_a_model_learns_and_tells_how(trained):
     assert history[-1]["loss"] < history[0]["loss"] - 2
     assert history[-1]["validation_loss"] < history[0]["loss"] - 2
     assert [step for step, _ in told] == list(range(1, 41))
-    assert {"loss", "tokens_per_second"} <= told[0][1].keys()
+    assert {"loss", "tokens_per_second", "share_of_peak", "seconds_step", "seconds_data"} <= told[0][1].keys()
+    assert 0 < told[-1][1]["share_of_peak"] < 1
 
 
 def test_the_saved_model_is_the_one_that_was_measured(world, trained):
@@ -84,7 +92,8 @@ def test_equal_inputs_give_equal_bytes_and_another_seed_does_not(world, tmp_path
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train_into(tmp_path / name, world, seed=seed)
         runs[name] = {file: sha256_file(tmp_path / name / file) for file in list_files(tmp_path / name)}
-    assert sorted(runs["a"]) == ["history.jsonl", "model.json", "page.html", "weights.safetensors"]
+    files = ["history.jsonl", "model.json", "page.html", "processor.json", "weights.safetensors"]
+    assert sorted(runs["a"]) == files
     assert runs["a"] == runs["b"]
     assert all(runs["a"][file] != runs["c"][file] for file in ("history.jsonl", "weights.safetensors"))
 
@@ -101,7 +110,7 @@ def test_a_number_that_is_not_finite_stops_the_run(world):
     data = open_data(config, **world)
     for result in (StepResult(math.nan, 1.0), StepResult(1.0, math.inf)):
         with pytest.raises(GateError, match="train, step 3"):
-            take_step(config, lambda windows, rate, result=result: result, data.train, 2)
+            take_step(config, lambda windows, rate, result=result: result, data.train, 2, Stopwatch(config, 1e9))
 
 
 @pytest.mark.parametrize("clip_norm", [1e6, 0.05])

@@ -1,0 +1,64 @@
+"""How fast a run is, and where its time goes.
+
+In: the phases of each step as they pass. Out: seconds of each, tokens per second, the share of what the machine can do.
+In between: these are told to whoever watches. No clock reaches the artifact, which would differ from run to run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from components.model import ModelConfig
+from components.train.config import TrainConfig
+
+PHASES = ("data", "step", "validation", "checkpoint")
+
+
+class Stopwatch:
+    """The times of one step."""
+
+    def __init__(self, config: TrainConfig, peak: float) -> None:
+        self._num_tokens = config.batch_windows * config.model.context_tokens
+        self._num_operations = self._num_tokens * operations_per_token(config.model)
+        self._peak = peak
+        self._seconds = dict.fromkeys(PHASES, 0.0)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count the time of the block as ``name``'s."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - begin
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens learned from in a second, measurements and checkpoints left out."""
+        return self._num_tokens / (self._seconds["data"] + self._seconds["step"])
+
+    @property
+    def share_of_peak(self) -> float:
+        """What the step does in a second, over the fastest matrix products of this machine."""
+        return self._num_operations / self._seconds["step"] / self._peak
+
+    def figures(self) -> dict[str, float]:
+        """All of it by name."""
+        phases = {f"seconds_{name}": seconds for name, seconds in self._seconds.items()}
+        return {"tokens_per_second": self.tokens_per_second, "share_of_peak": self.share_of_peak, **phases}
+
+    def sentence(self) -> str:
+        """The two figures that one looks at."""
+        return f"{self.tokens_per_second:,.0f} tokens/s, {self.share_of_peak:.0%} of peak"
+
+
+def operations_per_token(model: ModelConfig) -> int:
+    """Floating-point operations of a step for each token of it: the matrix products of one pass forward, three times.
+
+    Kaplan et al. 2020, section 2.1, with the output layer counted and half of the attention, which is causal, left out.
+    """
+    projections = 4 * model.width**2 + 2 * model.width * model.feed_forward_width
+    attention = model.width * model.context_tokens
+    return 3 * 2 * (model.num_layers * (projections + attention) + model.width * model.vocabulary_size)
