@@ -27,6 +27,7 @@ examples:
   pedigree recipe debug               switch to the small recipe (a minute); the results of the other are kept
   pedigree refresh                    look at the sources again and show what is not as it was pinned
   pedigree generate "The mean of"     let the champion go on with a text
+  pedigree serve                      answer over HTTP: http://127.0.0.1:8000 is the playground
   pedigree schedule --cron "0 3 * * *"   refresh and run every night at three (UTC)
   pedigree ui                         MLflow's pages: models, metrics, versions side by side
 
@@ -36,6 +37,7 @@ environment:
   PEDIGREE_JOBS           stages that may run side by side (3)
   PREFECT_API_URL         a Prefect server of your own; otherwise a local one runs as long as it is needed
   PEDIGREE_CHECKPOINT_SECONDS   seconds between checkpoints of a training (60); 0 is one after each step
+  PEDIGREE_API_KEYS       keys that `pedigree serve` lets in, separated by commas
   MLFLOW_TRACKING_URI     an MLflow server of your own; otherwise a database below .pedigree
 
 exit codes:
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("pedigree", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_promote,
+    for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_serve, _add_promote,
                 _add_schedule, _add_ui, _add_doctor):  # fmt: skip
         add(commands)
     return parser
@@ -182,6 +184,34 @@ def _add_generate(commands: Any) -> None:
     parser.add_argument("--tokens", type=int, default=100, help="most tokens to write (default: 100)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0 takes the likeliest token (default: 0.8)")
     parser.add_argument("--seed", type=int, default=1, help="equal seeds give equal texts (default: 1)")
+
+
+def _add_serve(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.serve import serve
+
+        names = ("which", "host", "port", "num_slots", "requests_per_minute", "timeout_seconds", "drain_seconds",
+                 "log_text")  # fmt: skip
+        return serve({name: getattr(options, name) for name in names})
+
+    text = """
+OpenAI's completions and chat, a playground, /healthz, /readyz and /metrics. The version behind the alias answers;
+when the alias moves, new requests get the new version. Every byte is checked before it is loaded. API keys stand in
+PEDIGREE_API_KEYS, separated by commas; without them everybody is let in.
+"""
+    parser = _add(commands, "serve", command, "answer over HTTP with a registered model", text)
+    parser.add_argument("--version", dest="which", default="champion",
+                        help="alias, number or digest (default: champion)")  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
+    parser.add_argument("--slots", dest="num_slots", type=int, default=32, help="texts at once (default: 32)")
+    parser.add_argument("--requests-per-minute", type=int, default=0, metavar="N",
+                        help="of one key, or of one address (default: no limit)")  # fmt: skip
+    parser.add_argument("--timeout", dest="timeout_seconds", type=float, default=300.0, metavar="SECONDS",
+                        help="longest time for one answer (default: 300)")  # fmt: skip
+    parser.add_argument("--drain", dest="drain_seconds", type=float, default=30.0, metavar="SECONDS",
+                        help="time that running answers get at the end (default: 30)")  # fmt: skip
+    parser.add_argument("--log-text", action="store_true", help="write prompts and answers into the log too")
 
 
 def _add_promote(commands: Any) -> None:

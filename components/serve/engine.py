@@ -1,0 +1,248 @@
+"""Texts written side by side: orders come at any time, each gets a slot, all slots advance together.
+
+In: orders, from any thread. Out: tokens in each ticket's inbox, and a call of ``wake`` when there is something new.
+In between: every processor has a lane, a thread with its own slots and its own waiting line; while a lane computes
+it leaves Python. A lane reads prompts in pieces between the steps of those who write, so a long prompt holds up
+nobody for long, and takes in the next order as soon as a slot is free (continuous batching, Yu et al. 2022,
+section 3.1). What a text says does not depend on any of this: see ``components.model.decoding``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from components.model.config import ModelConfig
+from components.model.decoding import Choice, Decoder
+from components.model.decoding_kernels import Weights, Written
+
+Finish = Literal["stop", "length", "error"]
+# Steps of one call while nobody reads or waits: the thread then comes back to Python an eighth as often.
+_STEPS_AT_ONCE = 8
+_log = logging.getLogger("pedigree.serve")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A text to write.
+
+    Attributes:
+        prompt: at least one token, fewer than the context holds.
+        choice: how each next token is chosen.
+        num_tokens: most tokens to write; prompt and these must fit the context together.
+        seed: of the random numbers; equal orders give equal texts.
+        stop_token: ends the text and is not part of it.
+    """
+
+    prompt: Sequence[int]
+    choice: Choice
+    num_tokens: int
+    seed: int
+    stop_token: int | None = None
+
+
+class Token(NamedTuple):
+    """A token, its log-probability, and the likeliest ones in its place with theirs."""
+
+    number: int
+    log_probability: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(eq=False)
+class Ticket:
+    """What whoever ordered a text holds of it. Tokens arrive in ``inbox``; after the last one, a Finish."""
+
+    order: Order
+    inbox: deque[Token | Finish] = field(default_factory=deque)
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Nobody waits for this text any more: its slot goes to the next order. Nothing follows in the inbox."""
+        self.is_cancelled = True
+
+
+Wake = Callable[[Sequence[Ticket]], None]
+
+
+class Engine:
+    """The lanes of one model."""
+
+    def __init__(self, config: ModelConfig, weights: Weights, *, num_slots: int, wake: Wake) -> None:
+        num_lanes = min(num_slots, len(os.sched_getaffinity(0)))
+        sizes = [num_slots // num_lanes + (i < num_slots % num_lanes) for i in range(num_lanes)]
+        self._lanes = [_Lane(Decoder(config, weights, num_slots=size), wake) for size in sizes]
+        self.num_slots = num_slots
+        for lane in self._lanes:
+            lane.start()
+
+    def submit(self, order: Order) -> Ticket:
+        """Put an order in the shortest line; returns at once."""
+        ticket = Ticket(order)
+        min(self._lanes, key=lambda lane: lane.num_busy + lane.num_waiting).add(ticket)
+        return ticket
+
+    @property
+    def num_busy(self) -> int:
+        """Slots in use."""
+        return sum(lane.num_busy for lane in self._lanes)
+
+    @property
+    def num_waiting(self) -> int:
+        """Orders without a slot."""
+        return sum(lane.num_waiting for lane in self._lanes)
+
+    def close(self) -> None:
+        """Finish what was ordered, then end the threads; returns at once."""
+        for lane in self._lanes:
+            lane.close()
+
+
+@dataclass(eq=False)
+class _Text:
+    """A text that has a slot: ``num_read`` of its prompt's tokens are in the memory, ``tokens`` were written."""
+
+    ticket: Ticket
+    slot: int
+    random: np.random.Generator
+    num_read: int = 0
+    num_written: int = 0
+    last: int = 0
+
+    @property
+    def num_unread(self) -> int:
+        return len(self.ticket.order.prompt) - self.num_read
+
+
+class _Lane:
+    """A thread with its slots and its line."""
+
+    def __init__(self, decoder: Decoder, wake: Wake) -> None:
+        self._decoder, self._wake = decoder, wake
+        self._waiting: deque[Ticket] = deque()
+        self._texts: list[_Text] = []
+        self._free = list(range(decoder.num_slots))
+        self._changed = threading.Condition()
+        self._is_closing = False
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="lane", daemon=True).start()
+
+    def add(self, ticket: Ticket) -> None:
+        with self._changed:
+            self._waiting.append(ticket)
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+
+    @property
+    def num_busy(self) -> int:
+        return len(self._texts)
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self._waiting)
+
+    def _run(self) -> None:
+        while self._admit():
+            try:
+                self._advance()
+            except Exception:  # noqa: BLE001 - whatever it was, those who wait must hear of it, and the others must be served
+                _log.exception("a lane failed; the texts in it end here")
+                failed = list(self._texts)
+                self._finish(dict.fromkeys(failed, "error"))
+                self._wake([text.ticket for text in failed])
+
+    def _admit(self) -> bool:
+        """Wait for work and give slots to those in line; False when there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._texts or self._waiting or self._is_closing)
+            self._drop_cancelled()
+            while self._waiting and self._free:
+                ticket = self._waiting.popleft()
+                if not ticket.is_cancelled:
+                    self._seat(ticket)
+            return bool(self._texts or self._waiting or not self._is_closing)
+
+    def _drop_cancelled(self) -> None:
+        self._free += [text.slot for text in self._texts if text.ticket.is_cancelled]
+        self._texts = [text for text in self._texts if not text.ticket.is_cancelled]
+
+    def _seat(self, ticket: Ticket) -> None:
+        slot = self._free.pop()
+        self._decoder.open(slot, ticket.order.choice)
+        self._texts.append(_Text(ticket, slot, np.random.default_rng(ticket.order.seed)))
+
+    def _advance(self) -> None:
+        if reading := [text for text in self._texts if text.num_unread]:
+            self._read(reading)
+        if writing := [text for text in self._texts if not text.num_unread]:
+            self._write(writing, is_alone=not reading)
+
+    def _read(self, texts: Sequence[_Text]) -> None:
+        """Take in as many tokens of prompts as one call holds; whose prompt ends there gets the first token."""
+        room, rows, last_rows = self._decoder.most_rows, [], []
+        for text in texts:
+            count = min(room, text.num_unread)
+            tokens = text.ticket.order.prompt[text.num_read : text.num_read + count]
+            rows += [(token, text.slot, text.num_read + i) for i, token in enumerate(tokens)]
+            text.num_read, room = text.num_read + count, room - count
+            if count and not text.num_unread:
+                last_rows.append((len(rows) - 1, text))
+        ends, uniforms = [False] * len(rows), [0.0] * len(rows)
+        for row, text in last_rows:
+            ends[row], uniforms[row] = True, text.random.random()
+        tokens, slots, positions = zip(*rows, strict=True)
+        page = self._decoder.read(tokens, slots, positions, ends, uniforms)
+        self._hand_over([text for _, text in last_rows], page, [row for row, _ in last_rows])
+
+    def _write(self, texts: Sequence[_Text], *, is_alone: bool) -> None:
+        """One step for each text, or several while nobody else wants anything."""
+        positions = [text.num_read + text.num_written - 1 for text in texts]
+        room = self._decoder.config.context_tokens - max(positions)
+        num_steps = min(room, _STEPS_AT_ONCE if is_alone and not (self._waiting and self._free) else 1)
+        uniforms = np.stack([text.random.random(num_steps) for text in texts], axis=1)
+        page = self._decoder.write([text.last for text in texts], [text.slot for text in texts], positions, uniforms)
+        self._hand_over(texts, page, range(len(texts)))
+
+    def _hand_over(self, texts: Sequence[_Text], page: Written, rows: Sequence[int]) -> None:
+        ends = {text: end for text, row in zip(texts, rows, strict=True) if (end := _take(text, page, row))}
+        self._finish(ends)
+        self._wake([text.ticket for text in texts])
+
+    def _finish(self, ends: Mapping[_Text, Finish]) -> None:
+        for text, end in ends.items():
+            text.ticket.inbox.append(end)
+            self._free.append(text.slot)
+        self._texts = [text for text in self._texts if text not in ends]
+
+
+def _take(text: _Text, page: Written, row: int) -> Finish | None:
+    """Put the tokens of a row into the inbox; says how the text ended, if it did."""
+    order = text.ticket.order
+    numbers = page.tokens[:, row].tolist()
+    for step, number in enumerate(numbers):
+        if number == order.stop_token:
+            return "stop"
+        text.ticket.inbox.append(_token(page, step, row, number, order.choice.num_top))
+        text.num_written += 1
+        if text.num_written == order.num_tokens:
+            return "length"
+    text.last = numbers[-1]
+    return None
+
+
+def _token(page: Written, step: int, row: int, number: int, num_top: int) -> Token:
+    numbers = page.top_tokens[step, row, :num_top].tolist()
+    top = tuple(zip(numbers, page.top_log_probabilities[step, row, :num_top].tolist(), strict=True))
+    return Token(number, float(page.log_probabilities[step, row]), top)
