@@ -16,12 +16,10 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import re2
 from stdnum import iban, luhn
 from stdnum.br import cpf
@@ -31,6 +29,8 @@ from stdnum.fr import nir
 from stdnum.in_ import aadhaar
 from stdnum.it import codicefiscale
 from stdnum.us import ssn
+
+from components.preprocess.strings import replaced, utf8_values
 
 Kind = Literal["secret", "email", "iban", "card", "national_id", "ip", "phone"]
 # The order in which a text is claimed: what a card number took is no telephone number any more.
@@ -62,13 +62,12 @@ class _Rule(NamedTuple):
 def mask(texts: pa.Array, kinds: Sequence[Kind] = KINDS) -> Masked:
     """Replace personal data of ``kinds`` in ``texts``: large strings, none of them null."""
     wanted = [kind for kind in KINDS if kind in kinds]
-    counts, places, changed = Counter[str](), list[int](), list[bytes]()
-    for place, text in _suspicious(texts):
-        if spans := find(text, wanted):
+    counts, changed = Counter[str](), dict[int, bytes]()
+    for place, text in enumerate(utf8_values(texts)):
+        if _GATE.search(text) and (spans := find(text, wanted)):
             counts.update(span.kind for span in spans)
-            places.append(place)
-            changed.append(_replaced(text, spans))
-    return Masked(_with(texts, places, changed), {kind: counts[kind] for kind in wanted})
+            changed[place] = _without(text, spans)
+    return Masked(replaced(texts, changed), {kind: counts[kind] for kind in wanted})
 
 
 def find(text: bytes, kinds: Sequence[Kind] = KINDS) -> list[Span]:
@@ -82,34 +81,12 @@ def find(text: bytes, kinds: Sequence[Kind] = KINDS) -> list[Span]:
     return sorted(taken)
 
 
-def _suspicious(texts: pa.Array) -> Iterator[tuple[int, bytes]]:
-    """The texts in which something could be, with their places."""
-    if not len(texts):
-        return
-    _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1].tolist()
-    view = memoryview(data) if data is not None else memoryview(b"")
-    for place, (begin, end) in enumerate(pairwise(bounds)):
-        text = bytes(view[begin:end])
-        if _GATE.search(text):
-            yield place, text
-
-
-def _replaced(text: bytes, spans: Sequence[Span]) -> bytes:
+def _without(text: bytes, spans: Sequence[Span]) -> bytes:
     pieces, done = list[bytes](), 0
     for span in spans:
         pieces += [text[done : span.begin], b"<%s>" % span.kind.upper().encode()]
         done = span.end
     return b"".join([*pieces, text[done:]])
-
-
-def _with(texts: pa.Array, places: Sequence[int], changed: Sequence[bytes]) -> pa.Array:
-    if not places:
-        return texts
-    is_changed = np.zeros(len(texts), np.bool_)
-    is_changed[np.array(places)] = True
-    values = pa.array([text.decode() for text in changed], texts.type)
-    return pc.replace_with_mask(texts, pa.array(is_changed), values)
 
 
 def _matches(rule: _Rule, text: bytes) -> Iterator[tuple[int, int]]:
