@@ -14,9 +14,9 @@ needs_data = pytest.mark.skipif(not SHARED_DATA.exists(), reason="the shared dat
 
 
 def test_a_wrong_line_is_repaired_and_its_neighbours_stay() -> None:
-    texts = pa.array(["naïve café\nvoilÃ  l’été\nVYBAVENÍ “a”", "plain", "Für Élise", "fÃ¼r"], pa.large_string())
+    texts = pa.array(["naïve café\nvoilÃ le travail\nVYBAVENÍ “a”", "plain", "Für Élise", "fÃ¼r"], pa.large_string())
     repaired = repair(texts)
-    assert repaired.texts.to_pylist() == ["naïve café\nvoilà l’été\nVYBAVENÍ “a”", "plain", "Für Élise", "für"]
+    assert repaired.texts.to_pylist() == ["naïve café\nvoilà le travail\nVYBAVENÍ “a”", "plain", "Für Élise", "für"]
     assert repaired.num_repaired == 2
 
 
