@@ -109,13 +109,21 @@ def _run(order: Order) -> None:
 def _attest(order: Order) -> None:
     """Prepare what the version says of its origin: the stage itself, behind its walls, cannot see all that."""
     from components.core.keys import believe, load_key
-    from components.provenance import attest
+    from components.provenance import attest, exposure
     from components.provenance.place import place_of
 
     key, name = load_key(), str(order.config().model_dump()["name"])
     version = attest.Order(name, order.inputs, DATA, Path(), CODE_ROOT)
     believe(key.public_key())
-    attest.attest(version, key, [], place_of(version.digest))
+    index = exposure.index_trainings(exposure.INDEX, DATA, version.ends["model"], _first_steps)
+    attest.attest(version, key, index, place_of(version.digest))
+
+
+def _first_steps(values: Mapping[str, Any], tokens: Path, checks: Path) -> Any:
+    from components.train.config import TrainConfig
+    from components.train.exposure import first_steps
+
+    return first_steps(params.parse(values, TrainConfig, "the record of a training"), tokens, checks)
 
 
 def _order(options: argparse.Namespace) -> Order:

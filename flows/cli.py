@@ -28,6 +28,8 @@ examples:
   pedigree refresh                    look at the sources again and show what is not as it was pinned
   pedigree generate "The mean of"     let the champion go on with a text
   pedigree serve                      answer over HTTP: http://127.0.0.1:8000 is the playground
+  pedigree verify                     check the champion, back to the raw bytes
+  pedigree impact GPL-2.0-only        which versions were trained on texts under that licence
   pedigree schedule --cron "0 3 * * *"   refresh and run every night at three (UTC)
   pedigree ui                         MLflow's pages: models, metrics, versions side by side
 
@@ -49,6 +51,9 @@ exit codes:
                                   130  interrupted
 A stage's own exit code is passed on.
 """
+_WHAT = """
+WHAT is taken as a source or a licence when a version knows one of that name, as a document when it is 32 hexadecimal
+digits, as the text of a file when there is such a file, and else as a text itself: the whole text of a document."""
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -94,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("pedigree", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_serve, _add_promote,
+                _add_verify, _add_rebuild, _add_trace, _add_impact, _add_withdraw, _add_card,
                 _add_schedule, _add_ui, _add_doctor):  # fmt: skip
         add(commands)
     return parser
@@ -222,6 +228,102 @@ def _add_promote(commands: Any) -> None:
 
     _add(commands, "promote", command, "judge the newest model against the champion now",
          "\nThe alias `champion` moves only when the model is better by the margin in params.yaml.\n")  # fmt: skip
+
+
+def _add_verify(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.verify import verify
+
+        return verify(options.version, options.key)
+
+    text = """
+Checks the signature, every file of the version, every artifact of every stage behind it, and the raw bytes that the
+first stage read; needs no network. Stops at the first leaf that is not as it must be, and names it. A folder of the
+workspace (data/train) is checked in the same way, except that nobody signed it. Loading, serving and promoting check
+the version's own files by themselves.
+
+examples:
+  pedigree verify                          the champion
+  pedigree verify 3 --key their.pub.pem    believe this key alone, and none of those in .pedigree/keys
+"""
+    parser = _add(commands, "verify", command, "check a version, back to the raw bytes", text)
+    _add_version(parser, "alias, number, digest, or a folder (default: champion)")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the public key to believe, in PEM")
+
+
+def _add_rebuild(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.rebuild import rebuild
+
+        return rebuild(options.version, from_raw=options.from_raw)
+
+    text = """
+Unpacks the version's own code, params, locks and requirements beside the workspace and runs its chain there, up to
+the evaluation; then compares every file of every stage. Equal: the version gets a signed statement that it was
+reproduced. Not equal: says which stage and file differ first, and whether the processor explains it (exit code 3).
+"""
+    parser = _add(commands, "rebuild", command, "make a version again and compare, stage by stage", text)
+    _add_version(parser, "alias, number or digest (default: champion)")
+    parser.add_argument("--from-raw", action="store_true", help="take nothing from the cache: run every stage")
+
+
+def _add_trace(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.trace import trace
+
+        return trace(options.version, documents=options.documents)
+
+    text = (
+        "\nIts sources, licences, dropped documents, checks, parents, stages and machine, out of its signed record.\n"
+    )
+    parser = _add(commands, "trace", command, "tell where a version comes from", text)
+    _add_version(parser, "alias, number or digest (default: champion)")
+    parser.add_argument("--documents", action="store_true",
+                        help="list its training documents: identity, source, first step that saw it")  # fmt: skip
+
+
+def _add_impact(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.impact import impact
+
+        return impact(options.what)
+
+    parser = _add(commands, "impact", command, "tell which versions were trained on something", f"""
+Looks in every version of every model, and says for each whether it was trained on it and which step saw it first.
+{_WHAT}
+Exit code 4 says that a version cannot tell: it has no statement, or no index on this machine.
+""")  # fmt: skip
+    parser.add_argument("what", metavar="WHAT", help="a document, a text, a source or a licence")
+
+
+def _add_withdraw(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.withdraw import withdraw
+
+        return withdraw(options.what, is_agreed=options.yes)
+
+    parser = _add(commands, "withdraw", command, "keep something out of the next corpus", f"""
+Shows which versions were trained on it, which documents would go (copies of a text go with it), and what would run
+again; after a yes, sources.lock.json says that it is withdrawn, and `pedigree run` trains without it.
+{_WHAT}
+""")  # fmt: skip
+    parser.add_argument("what", metavar="WHAT", help="a document, a text, a source or a licence")
+    parser.add_argument("--yes", action="store_true", help="withdraw what is shown without asking")
+
+
+def _add_card(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.trace import card
+
+        return card(options.version)
+
+    text = "\nAnd say where its page, data sheet, CycloneDX bill of materials and Croissant description are.\n"
+    parser = _add(commands, "card", command, "show the model card of a version", text)
+    _add_version(parser, "alias, number or digest (default: champion)")
+
+
+def _add_version(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("version", nargs="?", metavar="VERSION", default="champion", help=text)
 
 
 def _add_schedule(commands: Any) -> None:

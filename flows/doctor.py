@@ -55,13 +55,14 @@ def _libraries() -> Iterator[Finding]:
     if not lock.exists():
         yield Finding("libraries", _NOTE, "no requirements.lock to compare with")
         return
-    wrong = list(_other_versions(lock))
+    wrong = list(other_versions(lock))
     fix = "" if not wrong else "`make install` puts the locked versions in place"
     found = "; ".join(wrong[:5]) + ("; …" if len(wrong) > 5 else "") if wrong else "as requirements.lock has them"
     yield Finding("libraries", _NOTE if wrong else _GOOD, found, fix)
 
 
-def _other_versions(lock: Path) -> Iterator[str]:
+def other_versions(lock: Path) -> Iterator[str]:
+    """The libraries that are not installed as a lock has them, a line each."""
     from packaging.requirements import Requirement
     from packaging.version import Version
 

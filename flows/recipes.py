@@ -82,7 +82,9 @@ def _exchange_pins(used: str | None, name: str) -> None:
 
 def _pin() -> None:
     from flows.refresh import pin_when_absent
+    from flows.withdrawn import embed
 
+    embed()
     if lines := pin_when_absent():
         print("The sources were pinned in sources.lock.json:", *lines, sep="\n")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from components.core.errors import SourceError
 from components.core.lock import hold_workspace
+from flows.withdrawn import withdrawn
 
 if TYPE_CHECKING:
     from components.ingest import Lock
@@ -24,7 +25,7 @@ def refresh(*, is_agreed: bool) -> int:
             print("The sources are as they were pinned.")
             return 0
         print(*lines, sep="\n")
-        if is_agreed or _ask():
+        if is_agreed or ask("Pin this?"):
             _take(new)
             print("Pinned in sources.lock.json; `pedigree run` takes it from there.")
         else:
@@ -55,6 +56,7 @@ def _look() -> tuple[Lock, list[str]]:
     check_params()
     config = params.section(params.load(), stage("ingest"))
     new = ingest.resolve(ingest.IngestConfig.model_validate(config))
+    new = new.model_copy(update={"withdrawn": withdrawn()})
     try:
         old = ingest.read_lock(SOURCES_LOCK) if SOURCES_LOCK.exists() else None
     except SourceError as error:
@@ -69,5 +71,6 @@ def _take(new: Lock) -> None:
     new.save(SOURCES_LOCK)
 
 
-def _ask() -> bool:
-    return sys.stdin.isatty() and input("Pin this? [y/N] ").strip().lower() in ("y", "yes")
+def ask(question: str) -> bool:
+    """Whether whoever sits at the terminal agrees; nobody there is a no."""
+    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

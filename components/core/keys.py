@@ -93,10 +93,19 @@ def believed_keys(place: Path | None = None) -> Mapping[str, PublicKey]:
     Raises InputError naming a file that holds no such key.
     """
     files = sorted((place or folder()).glob(f"*{_PUBLIC_SUFFIX}"))
-    found = [_parse_public(path) for path in files]
+    found = [load_public_key(path) for path in files]
     if place is None and os.environ.get(KEY_VARIABLE):
         found.append(load_key().public_key())
     return {key_id(key): key for key in found}
+
+
+def load_public_key(place: Path) -> PublicKey:
+    """The public key in a file. Raises InputError when there is none."""
+    with suppress(OSError, ValueError, UnsupportedAlgorithm):
+        key = load_pem_public_key(place.read_bytes())
+        if isinstance(key, Ed25519PublicKey | EllipticCurvePublicKey):
+            return key
+    raise _refuse(place, "something else", "an Ed25519 or ECDSA public key in PEM", "remove the file or replace it")
 
 
 def believe(key: PublicKey) -> None:
@@ -142,14 +151,6 @@ def _parse_private(place: Path) -> PrivateKey:
             return key
     raise _refuse(place, "something else", "an Ed25519 or ECDSA private key in PEM without a password",
                   "`openssl genpkey -algorithm ed25519 -out key.pem` makes one")  # fmt: skip
-
-
-def _parse_public(place: Path) -> PublicKey:
-    with suppress(ValueError, UnsupportedAlgorithm):
-        key = load_pem_public_key(place.read_bytes())
-        if isinstance(key, Ed25519PublicKey | EllipticCurvePublicKey):
-            return key
-    raise _refuse(place, "something else", "an Ed25519 or ECDSA public key in PEM", "remove the file or replace it")
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

@@ -6,7 +6,7 @@ place there and its licence.
 
 from components.core.stage import Stage
 from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
-from components.ingest.lock import Lock, difference, read_lock
+from components.ingest.lock import Lock, Withdrawn, difference, read_lock
 from components.ingest.pin import check_pins, resolve
 from components.ingest.stage import ingest, pinned_paths
 
@@ -18,6 +18,7 @@ __all__ = [
     "FilesSource",
     "IngestConfig",
     "Lock",
+    "Withdrawn",
     "check_pins",
     "difference",
     "ingest",

@@ -16,16 +16,18 @@ from components.core.errors import SourceError
 from components.core.stage import Books, Report
 from components.ingest.config import IngestConfig
 from components.ingest.items import TOO_SHORT, Item, examine
+from components.ingest.lock import Withdrawn
 from components.ingest.sources import Origin
 
-_FAULTS_TOLD = 10
+_FAULTS_TOLD, WITHDRAWN = 10, "withdrawn"
 
 
 class Ledger(ExitStack):
     """Writes documents and rejects into ``output`` and counts them; use it in a ``with`` block."""
 
-    def __init__(self, config: IngestConfig, output: Path) -> None:
+    def __init__(self, config: IngestConfig, output: Path, withdrawn: Withdrawn) -> None:
         super().__init__()
+        self._withdrawn = withdrawn
         self._config = config
         self._documents = DocumentWriter(output, config.shard_documents)
         self._rejects = RejectsWriter(output)
@@ -41,6 +43,10 @@ class Ledger(ExitStack):
         """Write one item where it belongs."""
         item = examine(found, self._config.max_document_bytes)
         doc_id, uri = document_id(origin.source, item.position), f"{origin.base}/{item.position}"
+        if self._withdrawn.covers(doc_id, item.text, origin.source, origin.licence):
+            # The text itself is not kept: that is what was asked for.
+            self._rejects.add(Reject(doc_id, origin.source, uri, WITHDRAWN, "sources.lock.json withdraws it", ""))
+            return
         if item.reason:
             self._reject(Reject(doc_id, origin.source, uri, item.reason, item.detail, item.text))
             return

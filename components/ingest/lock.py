@@ -7,13 +7,14 @@ stand beside it; nothing is read that has no pin. Relative paths start at the fo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.core.errors import SourceError
-from components.core.files import write_json
+from components.core.files import sha256_bytes, write_json
 from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
 
 REFRESH = "run `pedigree refresh`, look at the difference that it shows, and commit sources.lock.json"
@@ -57,14 +58,40 @@ class FilesPin(Pin):
     files: tuple[FilePin, ...]
 
 
+class Withdrawn(Pin):
+    """What may be in no corpus any more: identities of documents, SHA-256 of texts, names of sources, licences."""
+
+    documents: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+
+    @cached_property
+    def _sets(self) -> dict[str, frozenset[str]]:
+        return {name: frozenset(getattr(self, name)) for name in type(self).model_fields}
+
+    def covers(self, document: str, text: str, source: str, licence: str) -> bool:
+        """Whether a document is withdrawn for any reason."""
+        named = {"documents": document, "sources": source, "licences": licence}
+        if any(value in self._sets[kind] for kind, value in named.items()):
+            return True
+        return bool(self.texts) and sha256_bytes(text.encode("utf-8", "surrogatepass")) in self._sets["texts"]
+
+    def __or__(self, other: Withdrawn) -> Withdrawn:
+        """What either of both withdraws, in order."""
+        names = type(self).model_fields
+        return Withdrawn(**{name: tuple(sorted({*getattr(self, name), *getattr(other, name)})) for name in names})
+
+
 class Lock(Pin):
-    """All pins, in the order of the sources in params.yaml."""
+    """All pins, in the order of the sources in params.yaml, and what of them is withdrawn."""
 
     sources: tuple[Annotated[PackagePin | FilesPin, Field(discriminator="kind")], ...]
+    withdrawn: Withdrawn = Withdrawn()
 
     def save(self, path: Path) -> None:
         """Write the lock, whole or not at all."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.model_dump(mode="json", exclude=None if self.withdrawn != Withdrawn() else {"withdrawn"}))
 
 
 def read_lock(path: Path) -> Lock:
@@ -132,6 +159,8 @@ def difference(old: Lock | None, new: Lock) -> list[str]:
 
 
 def _lines(lock: Lock) -> Iterator[tuple[str, str]]:
+    for kind, names in lock.withdrawn.model_dump().items():
+        yield from ((f"withdrawn from {kind}: {name}", "kept out of the corpus") for name in names)
     for pin in lock.sources:
         if isinstance(pin, PackagePin):
             size = f"{pin.files} files, {pin.bytes:,} bytes"

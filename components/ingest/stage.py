@@ -13,7 +13,7 @@ from pathlib import Path
 from components.core.progress import Progress
 from components.core.stage import Report
 from components.ingest.config import IngestConfig
-from components.ingest.lock import FilesPin, pinned_sources
+from components.ingest.lock import FilesPin, pinned_sources, read_lock
 
 
 def pinned_paths(config: IngestConfig, *, sources: Path) -> Iterable[Path]:
@@ -32,7 +32,10 @@ def ingest(config: IngestConfig, *, sources: Path, output: Path) -> Report:
     from components.ingest.ledger import Ledger
     from components.ingest.sources import read_sources
 
-    with Ledger(config, output) as ledger, Progress("reading sources", unit="documents") as progress:
+    with (
+        Ledger(config, output, read_lock(sources).withdrawn) as ledger,
+        Progress("reading sources", unit="documents") as progress,
+    ):
         for origin, item in read_sources(config, sources):
             ledger.enter(origin, item)
             progress.advance(note=origin.source)

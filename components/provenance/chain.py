@@ -18,7 +18,7 @@ from components.core.errors import InputError
 from components.core.files import sha256_bytes, sha256_file
 from components.core.records import RECORD, Record, execution_digest, read_record
 
-_MODEL_STAGE = "train"
+TRAINING = "train"
 SEED = "seed"
 
 
@@ -50,7 +50,7 @@ class Chain:
     def parents(self, model: str) -> list[tuple[str, Record]]:
         """The models that the model of digest ``model`` was made from: earlier trainings among its ancestors."""
         above = _ancestors(self.records, model)
-        return [(digest, record) for digest, record in self.of_stage(_MODEL_STAGE) if digest in above]
+        return [(digest, record) for digest, record in self.of_stage(TRAINING) if digest in above]
 
 
 def close(found: Mapping[str, bytes], ends: Mapping[str, str], sources: str, where: str) -> Chain:

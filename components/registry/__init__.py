@@ -4,7 +4,7 @@ Importing this package is cheap; MLflow itself is imported when it is needed.
 """
 
 from components.core.stage import Stage
-from components.registry.access import champion, find_version, list_versions, load, ui_command
+from components.registry.access import champion, find_version, folder_of, list_models, list_versions, load, ui_command
 from components.registry.config import PromoteConfig, RegisterConfig
 from components.registry.contents import Contents
 from components.registry.live import LiveRun, open_live_run
@@ -31,8 +31,10 @@ __all__ = [
     "Version",
     "champion",
     "find_version",
+    "folder_of",
     "is_promoted",
     "is_registered",
+    "list_models",
     "list_versions",
     "load",
     "open_live_run",

@@ -28,6 +28,16 @@ def list_versions(name: str) -> list[Version]:
         return versions.list_versions(connect(store), name)
 
 
+def list_models() -> list[str]:
+    """The names of all registered models. Raises RegistryError."""
+    store = find_store()
+    found = look.names(store)
+    if found is not None:
+        return found
+    with explained(store):
+        return sorted(str(model.name) for model in connect(store).search_registered_models(max_results=1000))
+
+
 def champion(name: str) -> Version | None:
     """The version behind the alias ``champion``, or None."""
     return look.with_alias(list_versions(name), CHAMPION)
@@ -48,6 +58,11 @@ def find_version(name: str, which: str = CHAMPION) -> Version:
     )  # fmt: skip
 
 
+def folder_of(version: Version) -> Path:
+    """The folder that holds the parts of a version, fetched where it is elsewhere; nothing in it is checked yet."""
+    return version.folder or _fetch(version)
+
+
 def load(name: str, which: str = CHAMPION) -> Contents:
     """The folders of a version, every byte checked against its digest. Raises RegistryError.
 
@@ -55,7 +70,7 @@ def load(name: str, which: str = CHAMPION) -> Contents:
     to be read, never written.
     """
     version = find_version(name, which)
-    contents = Contents.below(version.folder or _fetch(version))
+    contents = Contents.below(folder_of(version))
     contents.check(version.digest, f"{name} version {version.number}")
     return contents
 

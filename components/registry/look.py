@@ -79,6 +79,13 @@ def look(store: Store, name: str) -> list[Version] | None:
     return _ask_server(store.registry_uri, name) if store.is_http else None
 
 
+def names(store: Store) -> list[str] | None:
+    """The names of all models; None when this quick way cannot tell."""
+    if store.database:
+        return _names_in_file(store.database)
+    return _names_on_server(store.registry_uri) if store.is_http else None
+
+
 def with_digest(versions: Iterable[Version], digest: str) -> Version | None:
     """The newest complete version of that digest."""
     return next((version for version in versions if version.digest == digest and version.is_ready), None)
@@ -96,6 +103,24 @@ def _look_into_file(database: Path, name: str) -> list[Version] | None:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
             return list(_read_tables(connection, name))
     except sqlite3.Error:
+        return None
+
+
+def _names_in_file(database: Path) -> list[str] | None:
+    if not database.is_file():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+            return [str(name) for (name,) in connection.execute("SELECT name FROM registered_models ORDER BY name")]
+    except sqlite3.Error:
+        return None
+
+
+def _names_on_server(uri: str) -> list[str] | None:
+    try:
+        found = _ask(uri, "registered-models/search", {"max_results": str(_PAGE_SIZE)}).get("registered_models", [])
+        return sorted(str(model["name"]) for model in found)
+    except (URLError, OSError, ValueError, KeyError):
         return None
 
 

@@ -17,7 +17,7 @@ from components.core.fingerprints import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {"pyproject.toml", "README.md", "flows", "components", "dvc.yaml", "params.yaml", "tests", "infra",
-             "Makefile", "requirements.lock", "dvc.lock", "sources.lock.json"}  # fmt: skip
+             "Makefile", "requirements.lock", "dvc.lock", "sources.lock.json", "withdrawn.json"}  # fmt: skip
 RECIPES = sorted((ROOT / "infra" / "recipes").glob("*.yaml"))
 
 

@@ -38,7 +38,8 @@ def make_chain(root, *, seed=1, num_documents=40):
     tokenizer = finish(data / "tokenizer", "tokenizer", {}, {"corpus": corpus}, text_file("tokenizer.json", "{}"))
     pack = finish(data / "pack", "pack", {"context_tokens": CONTEXT}, {"corpus": corpus, "tokenizer": tokenizer},
                   lambda folder: write_pack(folder, raw))  # fmt: skip
-    model = finish(data / "train", "train", {"seed": seed, "num_steps": 5}, {"tokens": pack}, weights(seed))
+    model = finish(data / "train", "train", {"seed": seed, "num_steps": 5}, {"tokens": pack, "checks": checks},
+                   weights(seed))  # fmt: skip
     finish(data / "evaluate", "evaluate", {"seed": seed}, {"model": model, "tokens": pack}, scores(seed))
     return root
 

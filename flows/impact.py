@@ -1,0 +1,156 @@
+"""`pedigree impact`: which versions were trained on a document, a text, a source or everything under a licence.
+
+In: what to look for. Out: every version of every model with what it has to do with it, and the first step that saw
+it. In between: only signed statements and the indexes that they name are believed; a version that cannot tell is
+told as such and never left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core.errors import InputError, PedigreeError
+from components.core.keys import PublicKey, believed_keys
+from components.provenance.exposure import (
+    BYPRODUCT,
+    COPY,
+    INDEX,
+    Exposure,
+    Hit,
+    Total,
+    key_of_document,
+    key_of_text,
+)
+from components.provenance.verify import read_signed
+from components.registry import Version, folder_of, list_models, list_versions
+
+_HOW = {COPY: "a copy of it that was kept"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One version with the indexes of its trainings, the last first; ``fault`` says why there are none."""
+
+    version: Version
+    exposures: Sequence[Exposure] = ()
+    fault: str = ""
+
+    @property
+    def name(self) -> str:
+        """The version as people call it."""
+        aliases = f" ({', '.join(self.version.aliases)})" if self.version.aliases else ""
+        return f"{self.version.name} version {self.version.number}{aliases}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to look for: its kind, its name, and how to ask an index; ``texts`` is a text raw and as a corpus has it."""
+
+    kind: str
+    name: str
+    ask: Callable[[Exposure], Hit | Total | None]
+    texts: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The text as it was given."""
+        return self.texts[0]
+
+
+def impact(what: str) -> int:
+    """Print what every version has to do with it; returns 0, or 4 when a version cannot tell. Raises PedigreeError."""
+    versions = list(seen_versions())
+    show(understand(what, versions), versions)
+    return InputError.exit_code if any(seen.fault for seen in versions) else 0
+
+
+def show(question: Question, versions: Sequence[Seen]) -> None:
+    """Print what every version has to do with it."""
+    print(f"Looked for the {question.kind} {question.name}.")
+    answers = [(seen, answer(question, seen)) for seen in versions]
+    for seen, (_, text) in answers:
+        print(f"  {seen.name:40} {text}")
+    trained = [seen for seen, (is_trained, _) in answers if is_trained]
+    print(f"{len(trained)} of {len(versions)} versions were trained on it.")
+
+
+def seen_versions() -> Iterator[Seen]:
+    """Every version of every model, newest first, with its indexes. Raises RegistryError."""
+    keys = believed_keys()
+    for name in list_models():
+        for version in list_versions(name):
+            try:
+                exposures = list(_exposures(version, keys))
+                yield Seen(version, exposures, "" if exposures else "its statement names no index")
+            except PedigreeError as error:
+                yield Seen(version, fault=f"{error.found} ({error.where})")
+
+
+def understand(what: str, versions: Sequence[Seen]) -> Question:
+    """What was meant: a source or a licence that a version knows, a document's identity, else a text (or its file)."""
+    exposures = [exposure for seen in versions for exposure in seen.exposures]
+    for kind, by in (("source", "sources"), ("licence", "licences")):
+        if any(exposure.total(by, what) for exposure in exposures):
+            return Question(kind, what, lambda exposure, by=by: exposure.total(by, what))  # type: ignore[misc]
+    if re.fullmatch(r"[0-9a-f]{32}", what):
+        return Question("document", what, lambda exposure: exposure.find(key_of_document(what)))
+    text = Path(what).read_text(encoding="utf-8") if _is_file(what) else what
+    texts = (text, _as_in_a_corpus(text))
+    keys = [key_of_text(spelling) for spelling in texts]
+    shown = " ".join(text.split())
+    shown = f"{shown[:57]}..." if len(shown) > 60 else shown
+    return Question("text", repr(shown), lambda exposure: next(filter(None, map(exposure.find, keys)), None), texts)
+
+
+def answer(question: Question, seen: Seen) -> tuple[bool, str]:
+    """Whether a version was trained on it, and that in words."""
+    if seen.fault:
+        return False, f"cannot tell: {seen.fault}"
+    found = [(number, hit) for number, exposure in enumerate(seen.exposures) if (hit := question.ask(exposure))]
+    if not found:
+        return False, "not in its corpus"
+    number, hit = next(((n, h) for n, h in found if h.first_step is not None), found[0])
+    parent = " through its parent" if number else ""
+    return hit.first_step is not None, _in_words(hit) + parent
+
+
+def _exposures(version: Version, keys: Mapping[str, PublicKey]) -> Iterator[Exposure]:
+    folder = folder_of(version)
+    statement = read_signed(folder, keys)
+    if statement.digest != version.digest:
+        raise InputError(str(folder), found=f"a statement of version {statement.digest[:16]}",
+                         expected=version.digest, fix="`pedigree run register` attests it anew")  # fmt: skip
+    for resource in reversed(statement.predicate.runDetails.byproducts):
+        if resource.name.startswith(BYPRODUCT):
+            yield Exposure(INDEX, resource.name.removeprefix(BYPRODUCT), resource.digest["sha256"])
+
+
+def _in_words(hit: Hit | Total) -> str:
+    if isinstance(hit, Total):
+        told = f"{hit.seen:,} of {hit.documents:,} documents of its training split seen"
+        return f"{told}, the first at step {hit.first_step:,}" if hit.first_step is not None else told
+    how = f", as {_HOW[hit.kind]}" if hit.kind in _HOW else ""
+    if hit.first_step is not None:
+        return f"trained on it{how}, first at step {hit.first_step:,}"
+    if hit.split == "train":
+        return f"in its training split{how}, reached by no step; its tokenizer was learned from it"
+    return f"held out for {hit.split}{how}" if hit.split else f"in its corpus, set aside before packing{how}"
+
+
+def _as_in_a_corpus(text: str) -> str:
+    """The text as preprocess would keep it."""
+    import polars as pl
+
+    from components.preprocess.text import normalise
+
+    return str(pl.DataFrame({"text": [text]}).select(normalise(pl.col("text")))["text"][0])
+
+
+def _is_file(what: str) -> bool:
+    try:
+        return Path(what).is_file()
+    except OSError:
+        return False  # a text too long to be a name
