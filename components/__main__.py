@@ -119,11 +119,11 @@ def _attest(order: Order) -> None:
     attest.attest(version, key, index, place_of(version.digest))
 
 
-def _first_steps(values: Mapping[str, Any], tokens: Path, checks: Path) -> Any:
+def _first_steps(values: Mapping[str, Any], tokens: Path, checks: Path, model: Path) -> Any:
     from components.train.config import TrainConfig
     from components.train.exposure import first_steps
 
-    return first_steps(params.parse(values, TrainConfig, "the record of a training"), tokens, checks)
+    return first_steps(params.parse(values, TrainConfig, "the record of a training"), tokens, checks, model)
 
 
 def _order(options: argparse.Namespace) -> Order:

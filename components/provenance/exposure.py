@@ -115,14 +115,14 @@ class Exposure:
         return Hit(kind, "train", self.first_step(row))
 
 
-FirstSteps = Callable[[Mapping[str, Any], Path, Path], npt.NDArray[np.int64]]
+FirstSteps = Callable[[Mapping[str, Any], Path, Path, Path], npt.NDArray[np.int64]]
 
 
 def index_trainings(index: Path, data: Path, model: str, window_steps: FirstSteps) -> list[Resource]:
     """Index every training behind a model (its digest); returns what a statement says of each index.
 
-    ``window_steps(params, tokens, checks)`` gives the first step of each window. Raises InputError for an artifact
-    that is not below ``data``.
+    ``window_steps(params, tokens, checks, model)`` gives the first step of each window. Raises InputError for an
+    artifact that is not below ``data``.
     """
     folders = artifacts_below(data)
     records = {digest: read_record(folders[digest]) for digest in find_records(folders, {"model": model})}
@@ -132,7 +132,7 @@ def index_trainings(index: Path, data: Path, model: str, window_steps: FirstStep
             tokens, checks = (_folder(folders, record.inputs[name], record) for name in ("tokens", "checks"))
             packed = read_record(tokens).inputs["corpus"]
             corpus, names = _folder(folders, packed, record), (packed, record.inputs["tokens"])
-            steps = window_steps(record.params, tokens, checks)
+            steps = window_steps(record.params, tokens, checks, folders[digest])
             summary = build(index, digest, corpus, tokens, steps, _licences(corpus), names)
             found.append(Resource(name=f"{BYPRODUCT}{digest}", digest={"sha256": summary}))
     return found

@@ -6,7 +6,7 @@ import pytest
 from components.core.errors import InputError
 from components.core.files import read_json
 from components.core.records import artifact_digest
-from components.core.tokens import TokenSplit
+from components.core.tokens import Stream, TokenSplit
 from components.provenance.exposure import (
     BYPRODUCT,
     COPY,
@@ -21,7 +21,7 @@ from components.provenance.exposure import (
 )
 from components.provenance.paging import PAGE_BYTES, PagedRows, write_rows
 from components.train.schedule import windows_of_step
-from tests.components.provenance.world import CONTEXT, make_chain, make_raw, write_pack
+from tests.components.provenance.world import CONTEXT, make_chain, make_raw
 
 SEED, BATCH, STEPS = 7, 3, 4
 
@@ -139,12 +139,9 @@ def test_every_page_is_checked_when_it_is_touched(tmp_path):
 
 def test_a_document_over_many_windows_and_one_in_the_rest_are_counted_right(tmp_path):
     lengths = [1, 30, 2, 50, 3, 1, 4]
-    raw = [("letters", "text", f"{n:032x}", "train") for n in range(len(lengths))]
-    write_pack(tmp_path, raw)
-    np.save(tmp_path / "train.offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype("<i8"))
-    np.save(tmp_path / "train.tokens.npy", np.zeros(sum(lengths), dtype="<u2"))
-    split = TokenSplit(tmp_path, "train", CONTEXT, np.load(tmp_path / "train.tokens.npy"),
-                       np.load(tmp_path / "train.offsets.npy"))  # fmt: skip
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    stream = Stream((np.zeros(sum(lengths), dtype="<u2"),), 1 << 20)
+    split = TokenSplit(tmp_path, "train", CONTEXT, stream, offsets)
     found = first_steps(split, window_steps(split.num_windows))
     assert found.tolist() == [slow_first_step(split, row) for row in range(len(lengths))]
 
@@ -153,12 +150,14 @@ def test_a_training_is_indexed_from_its_record(tmp_path):
     root = make_chain(tmp_path / "workspace")
     asked = []
 
-    def steps(params, tokens, checks):
-        asked.append((params, tokens, checks))
+    def steps(params, tokens, checks, model):
+        asked.append((params, tokens, checks, model))
         return window_steps(TokenSplit.open(tokens, "train").num_windows)
 
     model = artifact_digest(root / "data/train")
     (resource,) = index_trainings(root / "index", root / "data", model, steps)
     assert resource.name == BYPRODUCT + model
-    assert asked == [({"seed": 1, "num_steps": 5}, root / "data/pack", root / "data/validate/documents")]
+    assert asked == [
+        ({"seed": 1, "num_steps": 5}, root / "data/pack", root / "data/validate/documents", root / "data/train")
+    ]
     assert Exposure(root / "index", model, resource.digest["sha256"]).total("sources", "letters").documents == 18

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from components.core.documents import DocumentWriter, RejectsWriter, document_id
 from components.core.files import sha256_file, write_json, write_whole
 from components.core.records import Record, artifact_digest, describe_files, execution_digest
-from components.core.tokens import LAYOUT, PACKED_DOCUMENTS, count_windows
+from components.core.tokens import LAYOUT, PACKED_DOCUMENTS, count_windows, shard_name
 from components.provenance.attest import Order, attest
 
 PARTS = {"model": "train", "tokenizer": "tokenizer", "evaluation": "evaluate"}
@@ -86,14 +86,21 @@ def write_pack(folder, raw):
         chosen = [row for row in raw if row[3] == split]
         lengths = np.full(len(chosen), 6, dtype=np.int64)
         stream = np.tile(np.arange(6, dtype="<u2"), len(chosen))
-        np.save(folder / f"{split}.tokens.npy", stream)
+        np.save(folder / shard_name(split, 0), stream)
         np.save(folder / f"{split}.offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype("<i8"))
         columns = [[row[2] for row in chosen], [row[0] for row in chosen], [len(row[1]) for row in chosen], lengths]
         pq.write_table(pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, PACKED_DOCUMENTS,
                        strict=True)], schema=PACKED_DOCUMENTS), folder / f"{split}.documents.parquet")  # fmt: skip
         windows = count_windows(len(stream), CONTEXT)
         splits[split] = {"tokens": len(stream), "documents": len(chosen), "windows": windows}
-    layout = {"vocabulary_size": 6, "context_tokens": CONTEXT, "dtype": "uint16", "end_of_text": 5, "splits": splits}
+    layout = {
+        "vocabulary_size": 6,
+        "context_tokens": CONTEXT,
+        "shard_tokens": 1 << 20,
+        "dtype": "uint16",
+        "end_of_text": 5,
+        "splits": splits,
+    }
     write_json(folder / LAYOUT, layout)
 
 
