@@ -30,7 +30,7 @@ from components.model.decoding_kernels import (
     Written,
     advance,
 )
-from components.model.weights import read_config, read_weights
+from components.model.weights import read_config, read_weights, weight_shapes
 
 
 @dataclass(frozen=True)
@@ -104,24 +104,6 @@ def load_weights(folder: Path) -> tuple[ModelConfig, Weights]:
     """The sizes and the weights of a model that ``save_model`` wrote. Raises InputError as ``load_model`` does."""
     config = read_config(folder)
     return config, prepare(config, read_weights(folder, weight_shapes(config)))
-
-
-def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every weight of a model."""
-    width, inner = config.width, config.feed_forward_width
-    norm: dict[str, tuple[int, ...]] = {"gamma": (width,), "beta": (width,)}
-    parts: dict[str, dict[str, tuple[int, ...]]] = {
-        "attention_norm": norm,
-        "query_key_value": {"kernel": (width, 3 * width)},
-        "attention_output": {"kernel": (width, width)},
-        "feed_forward_norm": norm,
-        "feed_forward_in": {"kernel": (width, inner), "bias": (inner,)},
-        "feed_forward_out": {"kernel": (inner, width), "bias": (width,)},
-    }
-    whole = {"token_embedding": (config.vocabulary_size, width), "position_embedding": (config.context_tokens, width),
-             "final_norm.gamma": (width,), "final_norm.beta": (width,)}  # fmt: skip
-    blocks = range(config.num_layers)
-    return whole | {f"block_{i}.{p}.{w}": shape for i in blocks for p, ws in parts.items() for w, shape in ws.items()}
 
 
 def prepare(config: ModelConfig, arrays: Mapping[str, Floats]) -> Weights:

@@ -38,8 +38,10 @@ def load_model(folder: Path, compute_type: ComputeType = "float32") -> Transform
     """The model that ``save_model`` wrote. Raises InputError naming the first thing that is not as it must be."""
     from components.model.transformer import Transformer  # imports Keras, which whoever only reads weights can spare
 
-    model = Transformer(read_config(folder), seed=0, compute_type=compute_type)
-    arrays = read_weights(folder, {name: tuple(weight.shape) for name, weight in model.named_weights.items()})
+    config = read_config(folder)
+    # First the weights, then the model: sizes that the file does not bear out must not claim memory.
+    arrays = read_weights(folder, weight_shapes(config))
+    model = Transformer(config, seed=0, compute_type=compute_type)
     for name, weight in model.named_weights.items():
         weight.assign(arrays[name])
     return model
@@ -56,6 +58,24 @@ def read_config(folder: Path) -> ModelConfig:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "the file"
         raise _refuse(path, f"{key}: {first['msg']}", "the sizes of a model, and nothing else") from None
+
+
+def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every weight of a model."""
+    width, inner = config.width, config.feed_forward_width
+    norm: dict[str, tuple[int, ...]] = {"gamma": (width,), "beta": (width,)}
+    parts: dict[str, dict[str, tuple[int, ...]]] = {
+        "attention_norm": norm,
+        "query_key_value": {"kernel": (width, 3 * width)},
+        "attention_output": {"kernel": (width, width)},
+        "feed_forward_norm": norm,
+        "feed_forward_in": {"kernel": (width, inner), "bias": (inner,)},
+        "feed_forward_out": {"kernel": (inner, width), "bias": (width,)},
+    }
+    whole = {"token_embedding": (config.vocabulary_size, width), "position_embedding": (config.context_tokens, width),
+             "final_norm.gamma": (width,), "final_norm.beta": (width,)}  # fmt: skip
+    blocks = range(config.num_layers)
+    return whole | {f"block_{i}.{p}.{w}": shape for i in blocks for p, ws in parts.items() for w, shape in ws.items()}
 
 
 def read_weights(folder: Path, expected: dict[str, tuple[int, ...]]) -> Arrays:

@@ -59,8 +59,8 @@ def explain(stage: str, attested: Mapping[str, Any]) -> str:
         return (
             f"the processor explains it: {odd} in one of {attested['processor']['name']}, {here['processor']['name']}"
         )
-    if here["libraries"] != attested["libraries"] or here["environment"] != attested["environment"]:
-        return "libraries or their environment explain it: they are not those that were attested"
+    if any(here[name] != attested[name] for name in ("interpreter", "libraries", "environment")):
+        return "interpreter, libraries or their environment explain it: they are not those that were attested"
     return "the processor does not explain it: it has the instruction sets that were attested"
 
 

@@ -7,11 +7,12 @@ equal work stays equal; it explains, afterwards, why bits could differ elsewhere
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from components.core.sandbox import environment
 
 # The libraries whose kernels decide the last bit of a weight.
 NUMERIC_LIBRARIES = ("tensorflow", "keras", "numpy", "jax", "ml-dtypes")
@@ -24,12 +25,11 @@ _INSTRUCTION_SETS = (
 
 
 def describe() -> dict[str, Any]:
-    """Processor, interpreter, libraries and environment of this machine, as plain values."""
-    return {"processor": processor(), "interpreter": _interpreter(), "libraries": libraries(), "environment": {
-        # Stages do not see these: their environment is fixed. They are told because oneDNN's default is a choice too.
-        "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "on by default"),
-        "variables": {name: value for name, value in sorted(os.environ.items()) if name.startswith(_LISTENED_TO)},
-    }}  # fmt: skip
+    """Processor, interpreter, libraries of this machine, and what stages see of its environment, as plain values."""
+    seen = environment(Path("scratch"), {})
+    variables = {name: value for name, value in sorted(seen.items()) if name.startswith(_LISTENED_TO)}
+    settings = {"oneDNN": variables.get("TF_ENABLE_ONEDNN_OPTS", "on by default"), "variables": variables}
+    return {"processor": processor(), "interpreter": _interpreter(), "libraries": libraries(), "environment": settings}
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from components.provenance import evidence
 from components.provenance.attest import dependencies, external_parameters
 from components.provenance.chain import Chain
 from components.provenance.dsse import unseal
+from components.provenance.inspection import inspect
 from components.provenance.manifest import MANIFEST, read_manifest
 from components.provenance.place import ATTESTATION, PROVENANCE
 from components.provenance.statement import Statement, read_statement
@@ -71,6 +72,7 @@ def verify_version(folder: Path, believed: Mapping[str, PublicKey], digest: str 
     """
     statement = read_signed(folder, believed)
     check_files(folder, {item.name: item.digest["sha256"] for item in statement.subject})
+    inspect(folder)
     ends = {part: sha256_file(folder / part / RECORD) for part in PARTS}
     for found in (digest_of(ends), digest or statement.digest):
         if found != statement.digest:
