@@ -26,7 +26,7 @@ _INSTRUCTION_SETS = (
 
 def describe() -> dict[str, Any]:
     """Processor, interpreter, libraries of this machine, and what stages see of its environment, as plain values."""
-    seen = environment(Path("scratch"), {})
+    seen = environment(Path("scratch"), Path("kernels"), {})
     variables = {name: value for name, value in sorted(seen.items()) if name.startswith(_LISTENED_TO)}
     settings = {"oneDNN": variables.get("TF_ENABLE_ONEDNN_OPTS", "on by default"), "variables": variables}
     return {"processor": processor(), "interpreter": _interpreter(), "libraries": libraries(), "environment": settings}
