@@ -110,6 +110,6 @@ class Facts:
     @property
     def headline_scores(self) -> list[tuple[str, float]]:
         """The scores that are no bound of an interval, in order of their names."""
-        bounds = ("_low", "_high")
-        return [(key, float(value)) for key, value in sorted(self.scores.items())
-                if isinstance(value, int | float) and not key.endswith(bounds)]  # fmt: skip
+        numbers = {key: value for key, value in self.scores.items() if isinstance(value, int | float)}
+        return [(key, float(value)) for key, value in sorted(numbers.items())
+                if not key.endswith(("_low", "_high")) and key not in ("received", "kept")]  # fmt: skip

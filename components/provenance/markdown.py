@@ -94,8 +94,7 @@ def _collection(facts: Facts) -> Iterator[str]:
 
 def _processing(facts: Facts) -> Iterator[str]:
     yield "\n## Preprocessing: what was dropped and why\n"
-    rows = [(stage, number(report["received"]), number(report["kept"]),
-             ", ".join(f"{reason}: {number(count)}" for reason, count in report["dropped"].items()) or "nothing")
+    rows = [(stage, number(report["received"]), number(report["kept"]), _dropped(report["dropped"]))
             for stage, report in facts.books]  # fmt: skip
     yield from _table(("stage", "received", "kept", "dropped"), rows)
     yield "\n## Checks\n"
@@ -122,6 +121,10 @@ def _maintenance() -> Iterator[str]:
     yield "\n## Maintenance\n"
     yield "`pedigree impact` tells which versions were trained on a document, text, source or licence, and"
     yield "`pedigree withdraw` keeps it out of the next corpus."
+
+
+def _dropped(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{reason}: {number(count)}" for reason, count in reasons.items() if count) or "nothing"
 
 
 def _span(interval: tuple[float, float] | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from components.core.pages import Figure, details, figures, number, page, paragraph, section, table, verdict
+from components.core.pages import Figure, details, figures, mark, number, page, paragraph, section, table, verdict
 from components.provenance.corpus import total
 from components.provenance.facts import Facts
 from components.provenance.licences import ASKS, kind_of, roll_up
@@ -26,7 +26,7 @@ def render(facts: Facts) -> bytes:
         section("What was dropped and why", _books(facts)),
         section("Checks on the data", _checks(facts)),
         section("The chain, from the raw bytes on", _chain(facts), details("Values of every stage", _values(facts))),
-        lead=f"Version {facts.digest[:16]}. Made from its record alone; `pedigree verify` checks every byte of it.",
+        lead=f"Version {facts.digest[:16]}. Made from its record alone; pedigree verify checks every byte of it.",
     )
 
 
@@ -85,13 +85,17 @@ def _licences(facts: Facts) -> Iterator[object]:
 
 def _books(facts: Facts) -> object:
     rows = [(stage, report["received"], report["kept"],
-             ", ".join(f"{reason}: {number(count)}" for reason, count in report["dropped"].items()) or "nothing")
+             _dropped(report["dropped"]))
             for stage, report in facts.books]  # fmt: skip
     return table("The books of every stage that keeps them", ("stage", "received", "kept", "dropped"), rows)
 
 
+def _dropped(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{reason}: {number(count)}" for reason, count in reasons.items() if count) or "nothing"
+
+
 def _checks(facts: Facts) -> object:
-    rows = [(stage, found["title"], found["limit"], found["observed"], found["state"])
+    rows = [(stage, found["title"], found["limit"], found["observed"], mark(found["state"]))
             for stage, found in facts.checks]  # fmt: skip
     return table("Expectations, in the order in which they were looked at",
                  ("stage", "expectation", "limit", "found", "state"), rows)  # fmt: skip
