@@ -37,6 +37,7 @@ examples:
 
 environment:
   PEDIGREE_JOBS           stages that may run side by side (3)
+  PEDIGREE_KEY            the private key to sign with; otherwise one is made in .pedigree/keys on first use
   PREFECT_API_URL         a Prefect server of your own; otherwise a local one runs as long as it is needed
   PEDIGREE_CHECKPOINT_SECONDS   seconds between checkpoints of a training (60); 0 is one after each step
   PEDIGREE_API_KEYS       keys that `pedigree serve` lets in, separated by commas
@@ -117,8 +118,11 @@ def _add(commands: Any, name: str, command: Command, summary: str, text: str = "
 
 def _add_run(commands: Any) -> None:
     def command(options: argparse.Namespace) -> int:
+        from components.core.keys import KEY_VARIABLE
         from flows.run import run
 
+        if options.key:
+            os.environ[KEY_VARIABLE] = str(options.key.resolve())
         return run(options.stages)
 
     text = """
@@ -127,6 +131,8 @@ fails stops what follows it, and the next run goes on from there. The sources ar
 """
     parser = _add(commands, "run", command, "bring the chain up to date", text)
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="only what these stages need (default: all)")
+    parser.add_argument("--key", type=Path, metavar="FILE",
+                        help="sign with this Ed25519 or ECDSA key (default: one made in .pedigree/keys)")  # fmt: skip
 
 
 def _add_plan(commands: Any) -> None:

@@ -55,10 +55,8 @@ def explain(stage: str, attested: Mapping[str, Any]) -> str:
         return "the processor does not explain it: this stage computes nothing that depends on one"
     if here["processor"]["instructions"] != attested["processor"]["instructions"]:
         ours, theirs = (set(told["processor"]["instructions"]) for told in (here, attested))
-        odd = ", ".join(sorted(ours ^ theirs))
-        return (
-            f"the processor explains it: {odd} in one of {attested['processor']['name']}, {here['processor']['name']}"
-        )
+        names = f"{attested['processor']['name']} (attested) and {here['processor']['name']} (here)"
+        return f"the processor explains it: of {names} only one has {', '.join(sorted(ours ^ theirs))}"
     if any(here[name] != attested[name] for name in ("interpreter", "libraries", "environment")):
         return "interpreter, libraries or their environment explain it: they are not those that were attested"
     return "the processor does not explain it: it has the instruction sets that were attested"
@@ -90,7 +88,3 @@ def _differences(first: Record, second: Record) -> Iterator[str]:
     for name in sorted({*first.files, *second.files}):
         if first.files.get(name) != second.files.get(name):
             yield f"file {name}"
-
-
-def _name(told: Mapping[str, Any]) -> str:
-    return str(told["processor"]["name"])

@@ -12,7 +12,7 @@ from components.core.errors import InputError
 from components.core.files import canonical_json, list_files
 from components.core.keys import key_id, sign
 from components.provenance.chain import artifacts_below
-from components.provenance.dsse import encode_for_signing
+from components.provenance.dsse import encode_for_signing, seal
 from components.provenance.verify import verify_stages, verify_version
 from tests.components.provenance.world import make_chain, make_version
 
@@ -195,6 +195,23 @@ def test_nothing_is_believed_of_a_key_that_nobody_put_there(versions):
         verify_version(folder, stranger, digest)
     with pytest.raises(InputError, match="signed by the key"):
         verify_version(folder, {}, digest)
+
+
+def test_a_believed_signer_who_contradicts_the_records_is_refused(versions, tmp_path):
+    folder = shutil.copytree(versions[0][0], tmp_path / "version")
+    payload = base64.b64decode(json.loads((folder / ATTESTATION).read_bytes())["payload"])
+    for part in ("externalParameters", "resolvedDependencies"):
+        statement = json.loads(payload)
+        build = statement["predicate"]["buildDefinition"]
+        told = build[part][1:] if part == "resolvedDependencies" else build[part]
+        for changed in changed_leaves(told):
+            build[part] = [build[part][0], *changed] if part == "resolvedDependencies" else changed
+            (folder / ATTESTATION).write_bytes(seal(canonical_json(statement), KEY))
+            assert is_refused(folder, None), changed
+    statement = json.loads(payload)
+    statement["predicate"]["buildDefinition"]["internalParameters"]["seeds"]["train.seed"] = 7
+    (folder / ATTESTATION).write_bytes(seal(canonical_json(statement), KEY))
+    assert is_refused(folder, None)
 
 
 def test_no_mutation_behind_a_version_survives(tmp_path):
