@@ -98,11 +98,17 @@ class Statement(_Part):
 
 
 def read_statement(payload: bytes, where: str) -> Statement:
-    """The statement in a payload, read strictly. Raises InputError."""
+    """The statement in a payload, read strictly; it too has one spelling. Raises InputError."""
     try:
-        return Statement.model_validate_json(payload)
+        statement = Statement.model_validate_json(payload)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        fix = "register the model again with this release"
-        raise InputError(where, found=found, expected="a statement of SLSA provenance v1", fix=fix) from None
+        raise _refuse(where, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if statement.to_bytes() != payload:
+        raise _refuse(where, "another spelling of a statement")
+    return statement
+
+
+def _refuse(where: str, found: str) -> InputError:
+    fix = "register the model again with this release"
+    return InputError(where, found=found, expected="a statement of SLSA provenance v1", fix=fix)
