@@ -138,8 +138,13 @@ class Server:
                 received += chunk
             return received
 
+    def process_folder(self):
+        """What the kernel tells of the process."""
+        return Path(f"/proc/{self.process.pid}")
+
     def memory_bytes(self):
-        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
+        """What the process holds in memory."""
+        fields = (self.process_folder() / "statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
