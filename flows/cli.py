@@ -99,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("pedigree", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_serve, _add_promote,
-                _add_verify, _add_rebuild, _add_trace, _add_impact, _add_withdraw, _add_card,
+    for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_serve, _add_batch,
+                _add_promote, _add_verify, _add_rebuild, _add_trace, _add_impact, _add_withdraw, _add_card,
                 _add_schedule, _add_ui, _add_doctor):  # fmt: skip
         add(commands)
     return parser
@@ -224,6 +224,27 @@ PEDIGREE_API_KEYS, separated by commas; without them everybody is let in.
     parser.add_argument("--drain", dest="drain_seconds", type=float, default=30.0, metavar="SECONDS",
                         help="time that running answers get at the end (default: 30)")  # fmt: skip
     parser.add_argument("--log-text", action="store_true", help="write prompts and answers into the log too")
+
+
+def _add_batch(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.batch import run_batch
+
+        values = {"num_tokens": options.tokens, "temperature": options.temperature, "seed": options.seed}
+        return run_batch(options.source, options.target, which=options.version, column=options.column, options=values)
+
+    text = """
+SOURCE and TARGET are Parquet files here or in S3 (s3://bucket/key). TARGET gets the columns of SOURCE and the texts;
+each row's text depends on the version, the options and its row number alone.
+"""
+    parser = _add(commands, "batch", command, "go on with every prompt of a table", text)
+    parser.add_argument("source", metavar="SOURCE", help="a Parquet table with prompts")
+    parser.add_argument("target", metavar="TARGET", help="the table to write")
+    parser.add_argument("--column", default="prompt", help="the column of the prompts (default: prompt)")
+    parser.add_argument("--version", default="champion", help="alias, number or digest (default: champion)")
+    parser.add_argument("--tokens", type=int, default=100, help="most tokens of a text (default: 100)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 takes the likeliest token (default: 0.8)")
+    parser.add_argument("--seed", type=int, default=1, help="the row number is added to it (default: 1)")
 
 
 def _add_promote(commands: Any) -> None:

@@ -1,0 +1,90 @@
+"""Many prompts at once without a server: what a flow writes into a table.
+
+In: prompts, options, a loaded version. Out: one result per prompt, in their order. In between: all slots are kept
+busy. A prompt's text depends on the version, the options, the seed and its row number alone, so a table that is cut
+into groups in another way, or done again, reads the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from components.core.stage import Config
+from components.model.decoding import Choice, load_weights
+from components.serve.engine import Engine, Order, Ticket
+from components.serve.text import TextReader
+from components.serve.versions import Opened
+from components.tokenizer.codec import Codec
+
+Reason = Literal["stop", "length", "error", "too_long"]
+
+
+class BatchOptions(Config):
+    """How to write."""
+
+    num_tokens: int = Field(default=100, ge=1, description="most tokens of a text")
+    temperature: float = Field(default=0.8, ge=0, le=2, description="0 takes the likeliest token")
+    seed: int = Field(default=1, ge=0, lt=1 << 63, description="the row number is added to it")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A text, how it ended, and what it took; no text where the prompt does not fit the context."""
+
+    text: str | None
+    reason: Reason
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class BatchWriter:
+    """A version that writes tables."""
+
+    def __init__(self, opened: Opened, *, num_slots: int = 32) -> None:
+        config, weights = load_weights(opened.model)
+        self._codec, self._context = Codec.load(opened.tokenizer), config.context_tokens
+        self._news = threading.Event()
+        self._engine = Engine(config, weights, num_slots=num_slots, wake=lambda _tickets: self._news.set())
+
+    def write(self, prompts: Sequence[str], options: BatchOptions, first_row: int) -> list[Result]:
+        """The texts of the rows from ``first_row`` on."""
+        encoded = [[self._codec.end_of_text, *tokens.tolist()] for tokens in self._codec.encode_all(prompts)]
+        tickets = [self._submit(tokens, options, first_row + i) for i, tokens in enumerate(encoded)]
+        while any(ticket and not _is_done(ticket) for ticket in tickets):
+            self._news.wait()
+            self._news.clear()
+        return [self._result(tokens, ticket) for tokens, ticket in zip(encoded, tickets, strict=True)]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._engine.close()
+
+    def _submit(self, tokens: list[int], options: BatchOptions, row: int) -> Ticket | None:
+        room = self._context - len(tokens)
+        if room < 1:
+            return None
+        choice = Choice(temperature=options.temperature)
+        order = Order(tokens, choice, min(room, options.num_tokens), options.seed + row, self._codec.end_of_text)
+        return self._engine.submit(order)
+
+    def _result(self, tokens: list[int], ticket: Ticket | None) -> Result:
+        if ticket is None:
+            return Result(None, "too_long", len(tokens), 0)
+        reader, reason, count, text = TextReader(self._codec), ticket.inbox[-1], 0, ""
+        for item in ticket.inbox:
+            if not isinstance(item, str):
+                text, count = text + reader.add(item.number), count + 1
+        return Result(text + reader.end(), _named(reason), len(tokens), count)
+
+
+def _is_done(ticket: Ticket) -> bool:
+    return bool(ticket.inbox) and isinstance(ticket.inbox[-1], str)
+
+
+def _named(reason: object) -> Reason:
+    return "stop" if reason == "stop" else "length" if reason == "length" else "error"
