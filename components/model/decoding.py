@@ -141,7 +141,8 @@ def _widened(array: Floats, multiple: int) -> Floats:
 
 
 def _empty_memories(config: ModelConfig, num_slots: int) -> Memories:
-    shape = (num_slots, config.num_layers, config.num_heads, config.head_width, config.context_tokens)
+    num_blocks = -(-config.context_tokens // PANEL)
+    shape = (num_slots, config.num_layers, config.num_heads, num_blocks, config.head_width, PANEL)
     seen = np.zeros((num_slots, config.vocabulary_size), np.bool_)
     return Memories(np.zeros(shape, np.float32), np.zeros(shape, np.float32), seen)
 
@@ -160,7 +161,7 @@ def _room(config: ModelConfig, num_rows: int) -> Scratch:
     width, vocabulary = config.width, config.vocabulary_size
     return Scratch(
         rows(width), rows(width), rows(3 * width), rows(width), rows(config.feed_forward_width), rows(width),
-        np.zeros(config.context_tokens, np.float32), rows(vocabulary),
+        np.zeros(-(-config.context_tokens // PANEL) * PANEL, np.float32), rows(vocabulary),
         np.zeros(vocabulary, np.float32),
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-PANEL = 64  # columns of a panel: four registers of 16 numbers
+PANEL = 64  # columns of a panel, positions of a block: four registers of 16 numbers
 STRIDE = 8  # rows of a panel that are read together
 MOST_TOP = 20  # likeliest tokens that are told beside the chosen one
 
@@ -58,10 +58,10 @@ class Weights(NamedTuple):
 
 
 class Memories(NamedTuple):
-    """What each slot has read. Positions stand last, because all loops of attention run over them."""
+    """What each slot has read, in blocks of 64 positions: all loops of attention run over a block's positions."""
 
-    keys: Floats  # [S, L, H, K, C]
-    values: Floats  # [S, L, H, K, C]
+    keys: Floats  # [S, L, H, C / 64, K, 64]
+    values: Floats  # [S, L, H, C / 64, K, 64]
     seen: npt.NDArray[np.bool_]  # which tokens a slot has read or written  # [S, V]
 
 
@@ -93,7 +93,7 @@ class Scratch(NamedTuple):
     mixed: Floats  # [R, D]
     inner: Floats  # [R, F]
     branch: Floats  # [R, D]
-    scores: Floats  # [C]
+    scores: Floats  # [C], whole blocks
     logits: Floats  # [R, V]
     weights: Floats  # of the tokens among which to choose  # [V]
 
@@ -199,20 +199,23 @@ def _normalise(x, gamma, beta, out):  # type: ignore[no-untyped-def]
 def _attend(query, keys, values, position, scores, out):  # type: ignore[no-untyped-def]
     """softmax(query · keys / √K) · values over positions 0 to ``position``, one head of one row.
 
-    query [K], keys [K, C], values [K, C], out [K].
+    query [K], keys and values [blocks, K, 64], out [K]. The rest of the last block gets no weight.
     """
     head_width, count = query.shape[0], position + 1
+    num_blocks = (count + PANEL - 1) // PANEL
     scale = _ONE / np.sqrt(np.float32(head_width))
-    for t in range(count):
-        scores[t] = _ZERO
     whole = head_width - head_width % 4
-    for k in range(0, whole, 4):
-        a, b, c, d = query[k] * scale, query[k + 1] * scale, query[k + 2] * scale, query[k + 3] * scale
-        for t in range(count):
-            scores[t] += a * keys[k, t] + b * keys[k + 1, t] + c * keys[k + 2, t] + d * keys[k + 3, t]
-    for k in range(whole, head_width):
-        for t in range(count):
-            scores[t] += query[k] * scale * keys[k, t]
+    for block in range(num_blocks):
+        part, here = scores[block * PANEL : (block + 1) * PANEL], keys[block]
+        for t in range(PANEL):
+            part[t] = _ZERO
+        for k in range(0, whole, 4):
+            a, b, c, d = query[k] * scale, query[k + 1] * scale, query[k + 2] * scale, query[k + 3] * scale
+            for t in range(PANEL):
+                part[t] += a * here[k, t] + b * here[k + 1, t] + c * here[k + 2, t] + d * here[k + 3, t]
+        for k in range(whole, head_width):
+            for t in range(PANEL):
+                part[t] += query[k] * scale * here[k, t]
     most = scores[0]
     for t in range(1, count):
         most = max(most, scores[t])
@@ -220,11 +223,18 @@ def _attend(query, keys, values, position, scores, out):  # type: ignore[no-unty
     for t in range(count):
         scores[t] = _exponential(scores[t] - most)
         total += scores[t]
+    for t in range(count, num_blocks * PANEL):
+        scores[t] = _ZERO
     for k in range(head_width):
-        mean = _ZERO
-        for t in range(count):
-            mean += scores[t] * values[k, t]
-        out[k] = mean / total
+        out[k] = _ZERO
+    for block in range(num_blocks):
+        for k in range(head_width):
+            mean = _ZERO
+            for t in range(PANEL):
+                mean += scores[block * PANEL + t] * values[block, k, t]
+            out[k] += mean
+    for k in range(head_width):
+        out[k] /= total
 
 
 @_grouped
@@ -237,14 +247,15 @@ def _add(x, branch):  # type: ignore[no-untyped-def]
 @_grouped
 def _mix(joined, memories, layer, slots, positions, scores, mixed):  # type: ignore[no-untyped-def]
     """Attention of every row: all keys and values are stored first, so that rows of one slot see each other."""
-    num_heads, head_width = memories.keys.shape[2], memories.keys.shape[3]
+    num_heads, head_width = memories.keys.shape[2], memories.keys.shape[4]
     width = num_heads * head_width
     for r in range(len(slots)):
+        block, place = positions[r] // PANEL, positions[r] % PANEL
         for h in range(num_heads):
             for k in range(head_width):
                 at = h * head_width + k
-                memories.keys[slots[r], layer, h, k, positions[r]] = joined[r, width + at]
-                memories.values[slots[r], layer, h, k, positions[r]] = joined[r, 2 * width + at]
+                memories.keys[slots[r], layer, h, block, k, place] = joined[r, width + at]
+                memories.values[slots[r], layer, h, block, k, place] = joined[r, 2 * width + at]
     for r in range(len(slots)):
         for h in range(num_heads):
             part = slice(h * head_width, (h + 1) * head_width)
