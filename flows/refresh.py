@@ -55,13 +55,13 @@ def _look() -> tuple[Lock, list[str]]:
 
     check_params()
     config = params.section(params.load(), stage("ingest"))
-    new = ingest.resolve(ingest.IngestConfig.model_validate(config))
-    new = new.model_copy(update={"withdrawn": withdrawn()})
     try:
         old = ingest.read_lock(SOURCES_LOCK) if SOURCES_LOCK.exists() else None
     except SourceError as error:
         print(f"{error.where} cannot be read ({error.found}): everything is pinned anew", file=sys.stderr)
         old = None
+    new = ingest.resolve(ingest.IngestConfig.model_validate(config), known=old)
+    new = new.model_copy(update={"withdrawn": withdrawn()})
     return new, ingest.difference(old, new)
 
 

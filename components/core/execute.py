@@ -82,6 +82,7 @@ def _prepare(order: Order, config: Config, scratch: Path) -> Job:
     crew = Crew.here() if stage.is_parallel else Crew()
     fingerprint = Sources(CODE_ROOT).fingerprint(order.room)
     digests = {name: artifact_digest(path) for name, path in order.inputs.items()}
+    stage.fetch(config, **order.inputs)
     for name in ("code", "home", "tmp", "output", "work"):
         (scratch / name).mkdir()
     (scratch / "code" / "components").symlink_to(CODE_ROOT / "components")

@@ -105,6 +105,8 @@ class Stage:
         function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live][, crew: Crew][, attempt: Attempt])
             -> Report``.
         reads: further paths that the inputs name (the files that a lock pins), allowed for reading.
+        fetch: brings what the inputs name to this machine before the walls close, in the outer process, which has a
+            network; it cannot change an artifact, since the function checks the bytes of all that it reads.
         state: folders of a service that the stage may read and write (a registry's database).
         environment: names of environment variables that it may see; none may change an artifact.
         network: whether it may open TCP connections.
@@ -116,6 +118,7 @@ class Stage:
     config: type[Config]
     function: StageFunction
     reads: Callable[..., Iterable[Path]] = _nothing
+    fetch: Callable[..., object] = _nothing
     state: tuple[Path, ...] = ()
     environment: tuple[str, ...] = ()
     network: bool = False

@@ -8,9 +8,9 @@ from components.core.stage import Stage
 from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
 from components.ingest.lock import Lock, Withdrawn, difference, read_lock
 from components.ingest.pin import check_pins, resolve
-from components.ingest.stage import ingest, pinned_paths
+from components.ingest.stage import fetch_missing, ingest, pinned_paths
 
-STAGE = Stage("ingest", IngestConfig, ingest, reads=pinned_paths)
+STAGE = Stage("ingest", IngestConfig, ingest, reads=pinned_paths, fetch=fetch_missing)
 
 __all__ = [
     "STAGE",

@@ -24,16 +24,22 @@ class DocumentationSource(Config):
 
 
 class FilesSource(Config):
-    """Local files: .txt, .jsonl or .parquet, each plain or with .gz, .bz2, .xz or .zst after it."""
+    """Files of any format in ``components.ingest.formats``, on this disk, on the web or in S3."""
 
     kind: Literal["files"]
     name: str = Field(description="name of the source", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
-    paths: tuple[str, ...] = Field(description="globs (** for any depth) below the project", min_length=1)
-    licence: str = Field(description="SPDX expression, or the words that grant the use", min_length=1)
-    text_field: str = Field("text", description="field (jsonl) or column (parquet) that holds the text", min_length=1)
-    separator: str | None = Field(
-        None, description="line between two documents of a .txt file; without, a file is one", max_length=1000
+    paths: tuple[str, ...] = Field(
+        description="globs (** for any depth) or folders below the project, https://…, s3://bucket/glob", min_length=1
     )
+    licence: str = Field(description="SPDX expression, or the words that grant the use", min_length=1)
+    language: str | None = Field(None, description="of all its documents, where it is one", pattern=r"^[a-z]{2,3}$")
+    text_field: str = Field("text", description="field (jsonl) or column (csv, parquet) with the text", min_length=1)
+    separator: str | None = Field(
+        None, description="line between two documents of a .txt or .md file; without, a file is one", max_length=1000
+    )
+    namespaces: tuple[int, ...] = Field((0,), description="of a MediaWiki dump; 0 are the articles", min_length=1)
+    s3_endpoint_url: str | None = Field(None, description="an S3 server that is not Amazon's", pattern=r"^https?://")
+    s3_anonymous: bool = Field(False, description="ask S3 without a signature, as public buckets allow")
 
 
 Source = Annotated[DocumentationSource | FilesSource, Field(discriminator="kind")]

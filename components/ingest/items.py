@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-# A reason that the config asked for; every other reason is a fault of the source.
-TOO_SHORT = "too_short"
+# Reasons that the config asked for, or that lie in the nature of a source; every other one is a fault of it.
+TOO_SHORT, NOT_TEXT, REDIRECT, OTHER_NAMESPACE, NO_PROSE = (
+    "too_short", "not_text", "redirect", "other_namespace", "no_prose"
+)  # fmt: skip
+UNREADABLE = "unreadable"
+EXPECTED = frozenset({TOO_SHORT, NOT_TEXT, REDIRECT, OTHER_NAMESPACE, NO_PROSE})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from components.core.documents import Document, DocumentWriter, Reject, RejectsW
 from components.core.errors import SourceError
 from components.core.stage import Books, Report
 from components.ingest.config import IngestConfig
-from components.ingest.items import TOO_SHORT, Item, examine
+from components.ingest.items import EXPECTED, Item, examine
 from components.ingest.lock import Withdrawn
 from components.ingest.sources import Origin
 
@@ -53,11 +53,11 @@ class Ledger(ExitStack):
         self._kept += 1
         self._text_bytes += len(item.text.encode())
         meta = meta_json(item.meta)
-        self._documents.add(Document(doc_id, item.text, origin.source, uri, origin.licence, None, meta))
+        self._documents.add(Document(doc_id, item.text, origin.source, uri, origin.licence, origin.language, meta))
 
     def _reject(self, reject: Reject) -> None:
         self._rejects.add(reject)
-        if reject.reason == TOO_SHORT:
+        if reject.reason in EXPECTED:
             return
         self._faults += 1
         if len(self._first_faults) < _FAULTS_TOLD:

@@ -40,12 +40,16 @@ class PackagePin(Pin):
 
 
 class FilePin(Pin):
-    """One file: ``path`` is where it lies, ``name`` what its documents are called after (see ``resolve``)."""
+    """One file: ``path`` is where it lies, ``name`` what its documents are called after (see ``resolve``).
+
+    ``etag`` is what its server called this version, for a file elsewhere.
+    """
 
     path: str
     name: str
     bytes: int
     sha256: str
+    etag: str | None = None
 
 
 class FilesPin(Pin):
@@ -92,6 +96,11 @@ class Lock(Pin):
     def save(self, path: Path) -> None:
         """Write the lock, whole or not at all."""
         write_json(path, self.model_dump(mode="json", exclude=None if self.withdrawn != Withdrawn() else {"withdrawn"}))
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address and no place on this disk."""
+    return path.startswith(("http://", "https://", "s3://"))
 
 
 def read_lock(path: Path) -> Lock:
@@ -167,4 +176,8 @@ def _lines(lock: Lock) -> Iterator[tuple[str, str]]:
             yield pin.name, f"{pin.distribution} {pin.version}, {size}, {pin.licence}, sha256 {pin.sha256[:12]}"
         else:
             for file in pin.files:
-                yield f"{pin.name}/{file.name}", f"{file.bytes:,} bytes, {pin.licence}, sha256 {file.sha256[:12]}"
+                version = f", ETag {file.etag}" if file.etag else ""
+                yield (
+                    f"{pin.name}/{file.name}",
+                    (f"{file.bytes:,} bytes, {pin.licence}, sha256 {file.sha256[:12]}{version}"),
+                )

@@ -9,25 +9,36 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
+from urllib.parse import urlsplit
 
 from components.core.errors import SourceError
 from components.core.files import sha256_file
+from components.core.lock import STATE
+from components.core.memory import Memory
 from components.ingest import packages
+from components.ingest.cache import Cache
 from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
-from components.ingest.formats import FORMATS, split_suffixes
-from components.ingest.lock import REFRESH, FilePin, FilesPin, Lock, PackagePin, read_lock
+from components.ingest.formats import FORMATS, is_known
+from components.ingest.lock import REFRESH, FilePin, FilesPin, Lock, PackagePin, is_remote, read_lock
+
+_MEMORY = STATE / "memory" / "sources.json"
 
 
-def resolve(config: IngestConfig, root: Path = Path()) -> Lock:
-    """Look at every source of the config and pin what is there now. Raises SourceError."""
+def resolve(config: IngestConfig, root: Path = Path(), known: Lock | None = None) -> Lock:
+    """Look at every source of the config and pin what is there now. Raises SourceError.
+
+    Files elsewhere are fetched into the cache, but those that are as ``known`` says.
+    """
     pins: list[PackagePin | FilesPin] = []
+    before = [file for pin in known.sources if isinstance(pin, FilesPin) for file in pin.files] if known else []
     for source in config.sources:
         if isinstance(source, DocumentationSource):
             pins.extend(map(pin_package, source.packages))
         else:
-            pins.append(pin_files(source, root))
+            pins.append(pin_files(source, root, before))
+    Cache(root).forget_partials()
     return Lock(sources=tuple(pins))
 
 
@@ -46,34 +57,47 @@ def pin_package(package: str) -> PackagePin:
     )
 
 
-def pin_files(source: FilesSource, root: Path) -> FilesPin:
-    """The pins of the files that the globs of a source name below ``root``, as they are now.
+def pin_files(source: FilesSource, root: Path, known: Iterable[FilePin] = ()) -> FilesPin:
+    """The pins of the files that the paths of a source name below ``root`` and elsewhere, as they are now.
 
     A file is called after its path below the fixed part of its glob, so that a corpus that moves keeps the
     identities of its documents. Raises SourceError for a glob without files, an unknown format, and two files
     of one name.
     """
-    found: dict[str, str] = {}
+    found: dict[str, FilePin] = {}
     for pattern in source.paths:
-        for name, path in _match(pattern, source, root):
-            found.setdefault(path, name)
-    for name, count in Counter(found.values()).items():
+        pins = dict(_pins(pattern, source, root, known))
+        if not pins:
+            fix = "mend `paths` or put the files there"
+            raise _refuse(source, f"no file at {pattern}", "at least one file", fix)
+        found = {**pins, **found}
+    for name, count in Counter(pin.name for pin in found.values()).items():
         if count > 1:
             fix = "give each folder a source of its own"
             raise _refuse(source, f"{count} files called {name}", "one file per name", fix)
-    files = (_pin_file(name, path, source, root) for path, name in found.items())
-    return FilesPin(name=source.name, paths=source.paths, licence=source.licence, files=tuple(files))
+    return FilesPin(name=source.name, paths=source.paths, licence=source.licence, files=tuple(found.values()))
 
 
-def _match(pattern: str, source: FilesSource, root: Path) -> Iterator[tuple[str, str]]:
-    """The (name, path) of every file that ``pattern`` names, in the order of the paths."""
-    # Not Path.glob, which takes no absolute pattern.
-    matches = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
-    paths = [path for path in sorted(PurePath(match).as_posix() for match in matches) if (root / path).is_file()]
-    if not paths:
-        raise _refuse(source, f"no file at {pattern}", "at least one file", "mend `paths` or put the files there")
+def _pins(pattern: str, source: FilesSource, root: Path, known: Iterable[FilePin]) -> Iterator[tuple[str, FilePin]]:
+    if is_remote(pattern):
+        from components.ingest.fetch import pin_remote
+
+        _require_format(pattern, source)
+        yield from pin_remote(pattern, source, Cache(root), known)
+        return
     fixed = _fixed_part(pattern)
-    yield from ((PurePath(path).relative_to(fixed).as_posix(), path) for path in paths)
+    for path in _match(pattern, root):
+        _require_format(path, source)
+        yield path, _pin_file(PurePath(path).relative_to(fixed).as_posix(), path, source, root)
+
+
+def _match(pattern: str, root: Path) -> list[str]:
+    """The files that ``pattern`` names, in the order of their paths; a folder stands for all files in it."""
+    # Not Path.glob, which takes no absolute pattern.
+    folder = pattern.rstrip("/")
+    pattern = f"{glob.escape(folder)}/**" if (root / folder).is_dir() else pattern
+    matches = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207
+    return [path for path in sorted(PurePath(match).as_posix() for match in matches) if (root / path).is_file()]
 
 
 def _fixed_part(pattern: str) -> PurePath:
@@ -85,10 +109,13 @@ def _fixed_part(pattern: str) -> PurePath:
     return PurePath(*parts)
 
 
-def _pin_file(name: str, path: str, source: FilesSource, root: Path) -> FilePin:
-    if split_suffixes(path)[0] not in FORMATS:
+def _require_format(path: str, source: FilesSource) -> None:
+    if not is_known(urlsplit(path).path if is_remote(path) else path):
         expected = f"{', '.join(FORMATS)}, each plain or .gz, .bz2, .xz, .zst"
         raise _refuse(source, f"{path}, of no known format", expected, "narrow the glob, or convert the file")
+
+
+def _pin_file(name: str, path: str, source: FilesSource, root: Path) -> FilePin:
     place = _inside(path, root)
     try:
         return FilePin(path=place, name=name, bytes=(root / path).stat().st_size, sha256=sha256_file(root / path))
@@ -106,15 +133,18 @@ def _inside(path: str, root: Path) -> str:
 def check_pins(path: Path) -> None:
     """Compare the sources with the lock at ``path``; cheap enough for every run. Raises SourceError.
 
-    Local files are hashed again. Of a package only the version and the number and size of its modules are
-    compared (a second of hashing saved): an edit in place that keeps the size is not seen here, but by ``ingest``,
-    which hashes every module before it reads one.
+    Local files are hashed again when the kernel says that they changed; files elsewhere are not asked for. Of a
+    package only the version and the number and size of its modules are compared (a second of hashing saved): an
+    edit in place that keeps the size is not seen here, but by ``ingest``, which hashes every module that it reads.
     """
+    memory = Memory(path.parent / _MEMORY)
     for pin in read_lock(path).sources:
         if isinstance(pin, PackagePin):
             _check_installed(pin)
-        else:
-            check_files(pin.files, path.parent)
+            continue
+        for file in (file for file in pin.files if not is_remote(file.path)):
+            check_file(file, path.parent / file.path, lambda place: str(memory.recall(place, sha256_file)))
+    memory.save()
 
 
 def _check_installed(pin: PackagePin) -> None:
@@ -132,16 +162,16 @@ def changed_package(pin: PackagePin, found: str) -> SourceError:
     return SourceError(f"source {pin.name}", found=found, expected=expected, fix=fix)
 
 
-def check_files(files: Iterable[FilePin], root: Path) -> None:
-    """Compare files with their pins, byte for byte. Raises SourceError with both digests."""
-    for pin in files:
-        try:
-            found = f"sha256 {sha256_file(root / pin.path)}"
-        except OSError as error:
-            found = str(error.strerror)
-        if found != f"sha256 {pin.sha256}":
-            fix = f"restore the file; to take what is there now, {REFRESH}"
-            raise SourceError(f"source {pin.path}", found=found, expected=f"sha256 {pin.sha256}", fix=fix)
+def check_file(pin: FilePin, place: Path, digest: Callable[[Path], str] = sha256_file) -> None:
+    """Compare a file with its pin, byte for byte. Raises SourceError with both digests."""
+    try:
+        found = f"sha256 {digest(place)}"
+    except OSError as error:
+        found = str(error.strerror)
+    if found != f"sha256 {pin.sha256}":
+        restore = f"remove {place}" if is_remote(pin.path) else "restore the file"
+        fix = f"{restore} and run again; to take what is there now, {REFRESH}"
+        raise SourceError(f"source {pin.path}", found=found, expected=f"sha256 {pin.sha256}", fix=fix)
 
 
 def _refuse(source: FilesSource, found: str, expected: str, fix: str) -> SourceError:

@@ -10,13 +10,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from components.core.errors import SourceError
 from components.ingest import packages
+from components.ingest.cache import Cache
 from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
 from components.ingest.docstrings import read_package
 from components.ingest.items import Item
-from components.ingest.lock import FilesPin, PackagePin, pinned_sources
-from components.ingest.pin import changed_package, check_files
-from components.ingest.readers import Limits, read_file
+from components.ingest.limits import Limits
+from components.ingest.lock import FilePin, FilesPin, PackagePin, is_remote, pinned_sources
+from components.ingest.pin import changed_package, check_file
+from components.ingest.readers import read_file
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Origin:
     source: str
     base: str
     licence: str
+    language: str | None = None
 
 
 def read_sources(config: IngestConfig, lock: Path) -> Iterator[tuple[Origin, Item]]:
@@ -49,11 +53,31 @@ def _read_package(source: DocumentationSource, pin: PackagePin) -> Iterator[tupl
 
 
 def _read_files(source: FilesSource, pin: FilesPin, root: Path, limits: Limits) -> Iterator[tuple[Origin, Item]]:
-    check_files(pin.files, root)
-    origin = Origin(pin.name, pin.name, pin.licence)
+    origin = Origin(pin.name, pin.name, pin.licence, source.language)
     for file in pin.files:
-        items = read_file(root / file.path, file.name, source, limits)
-        yield from _with_facts(origin, items, {"sha256": file.sha256})
+        place = place_of(file, root)
+        before = _mark(place)
+        check_file(file, place)
+        yield from _with_facts(origin, read_file(place, file.name, source, limits), {"sha256": file.sha256})
+        if _mark(place) != before:
+            fix = "run again when nobody writes there"
+            raise SourceError(
+                f"source {file.path}", found="changed while it was read", expected="a file at rest", fix=fix
+            )
+
+
+def place_of(pin: FilePin, root: Path) -> Path:
+    """Where a pinned file lies on this disk: where it always was, or in the cache."""
+    return Cache(root).path(pin.sha256) if is_remote(pin.path) else root / pin.path
+
+
+def _mark(place: Path) -> tuple[int, int, int] | None:
+    """What the kernel changes with every change of a file; no program can set it back."""
+    try:
+        status = place.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_ctime_ns, status.st_size
 
 
 def _with_facts(origin: Origin, items: Iterable[Item], facts: dict[str, str]) -> Iterator[tuple[Origin, Item]]:

@@ -12,15 +12,26 @@ from pathlib import Path
 
 from components.core.progress import Progress
 from components.core.stage import Report
-from components.ingest.config import IngestConfig
+from components.ingest.config import FilesSource, IngestConfig
 from components.ingest.lock import FilesPin, pinned_sources, read_lock
 
 
 def pinned_paths(config: IngestConfig, *, sources: Path) -> Iterable[Path]:
-    """The local files that the pins of the config name. Raises SourceError."""
+    """The files that the pins of the config name, where they lie on this disk. Raises SourceError."""
+    from components.ingest.sources import place_of
+
     for _, pin in pinned_sources(config, sources):
         if isinstance(pin, FilesPin):
-            yield from (sources.parent / file.path for file in pin.files)
+            yield from (place_of(file, sources.parent) for file in pin.files)
+
+
+def fetch_missing(config: IngestConfig, *, sources: Path) -> None:
+    """Have the pinned files that lie elsewhere in the cache, before the walls close. Raises SourceError."""
+    from components.ingest.fetch import bring
+
+    for source, pin in pinned_sources(config, sources):
+        if isinstance(source, FilesSource) and isinstance(pin, FilesPin):
+            bring(source, pin.files, sources.parent)
 
 
 def ingest(config: IngestConfig, *, sources: Path, output: Path) -> Report:
