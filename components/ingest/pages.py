@@ -14,6 +14,7 @@ from typing import BinaryIO
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
+from components.ingest.bodies import decode_body
 from components.ingest.config import FilesSource
 from components.ingest.html import extract_main_text
 from components.ingest.items import NO_PROSE, NOT_TEXT, UNREADABLE, Item
@@ -75,12 +76,9 @@ def _read_record(position: str, record: WarcRecord, limits: Limits) -> Item:
     record.freeze()
     if record.content_length != length:
         raise EOFError(f"a record has {record.content_length:,} bytes of {length:,}")
-    try:
-        if record.is_http:
-            record.parse_http(auto_decode="all")
-        return _read_content(position, record, limits)
-    except OSError as error:  # its own encoding is damaged, and the next record is not
-        return Item(position, "", reason=UNREADABLE, detail=str(error))
+    if record.is_http:
+        record.parse_http(auto_decode="none")  # its decoders leave the archive unreadable after a damaged body
+    return _read_content(position, record, limits)
 
 
 def _read_content(position: str, record: WarcRecord, limits: Limits) -> Item:
@@ -92,7 +90,14 @@ def _read_content(position: str, record: WarcRecord, limits: Limits) -> Item:
     kind = record.http_content_type if http is not None else record.headers.get("Content-Type")
     if kind is None or kind.partition(";")[0].strip().lower() not in _HTML_TYPES:
         return Item(position, "", reason=NOT_TEXT, detail=f"of the type {kind}")
-    return _read_page(position, record.reader.read(_max_page_bytes(limits) + 1), record.http_charset, limits)
+    body, encodings = record.reader.read(), ("", "")
+    if http is not None:
+        encodings = (http.get("Transfer-Encoding") or "", http.get("Content-Encoding") or "")
+    try:
+        page = decode_body(body, *encodings, _max_page_bytes(limits) + 1)
+    except ValueError as error:
+        return Item(position, show(body), reason=UNREADABLE, detail=str(error))
+    return _read_page(position, page, record.http_charset, limits)
 
 
 def _max_page_bytes(limits: Limits) -> int:

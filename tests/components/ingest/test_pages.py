@@ -93,7 +93,9 @@ def test_each_record_is_judged_on_its_own(tmp_path: Path) -> None:
         record("response", answer(PAGE)), record("response", answer(PAGE, status=404)),
         record("response", answer(b"\x89PNG", type_="image/png")), record("response", answer(b"", type_="text/html")),
         record("response", answer(gzip.compress(PAGE), extra="Content-Encoding: gzip\r\n")),
-        record("response", answer(b"no gzip", extra="Content-Encoding: gzip\r\n")),
+        record("response", answer(gzip.compress(PAGE)[:-9], extra="Content-Encoding: gzip\r\n")),
+        record("response", answer(b"5\r\n<p>Ch\r\n8;x=y\r\nunks</p>\r\n0\r\n\r\n", extra="Transfer-Encoding: chunked\r\n")),
+        record("response", answer(b"zz\r\nabc", extra="Transfer-Encoding: chunked\r\n")),
         record("response", answer(bomb, extra="Content-Encoding: gzip\r\n")),
         record("response", answer("<p>Größe und Gewicht</p>".encode("latin-1"), type_="text/html; charset=latin-1")),
         record("response", answer(b"x" * 6_000_000)), record("conversion", b"plain words"),
@@ -102,11 +104,12 @@ def test_each_record_is_judged_on_its_own(tmp_path: Path) -> None:
     (tmp_path / "a.warc").write_bytes(b"".join(records))
     items = read(tmp_path / "a.warc")
     assert [item.reason for item in items] == [
-        "", "not_text", "not_text", "no_prose", "", "unreadable", "too_large", "", "too_large", "",
+        "", "not_text", "not_text", "no_prose", "", "unreadable", "", "unreadable", "too_large", "",
+        "too_large", "",
         "wrong_encoding", "",
     ]  # fmt: skip
     assert items[0].text == items[4].text == items[-1].text
-    assert "Größe und Gewicht" in items[7].text
+    assert "Größe und Gewicht" in items[9].text
 
 
 @pytest.mark.parametrize(
