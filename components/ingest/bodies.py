@@ -31,7 +31,8 @@ def decode_body(body: bytes, transfer_encoding: str, content_encoding: str, max_
 
 def join_chunks(body: bytes) -> bytes:
     """A chunked body (RFC 9112, section 7.1) as one. Raises ValueError."""
-    chunks, position = [], 0
+    chunks: list[bytes] = []
+    position = 0
     while True:
         end = body.find(b"\r\n", position)
         size = int(body[position:end].partition(b";")[0] or b"x", 16) if end >= 0 else -1

@@ -92,7 +92,7 @@ class _Transfer:
         elif not self._begin(response):
             return None
         with self.partial.open("ab") as file:
-            for piece in response.iter_raw(transfer.PIECE_BYTES):
+            for piece in response.iter_raw():  # as it comes: a buffer would be lost with the connection
                 file.write(piece)
                 self._progress.advance(len(piece))
         return True

@@ -76,6 +76,8 @@ def _read_record(position: str, record: WarcRecord, limits: Limits) -> Item:
     record.freeze()
     if record.content_length != length:
         raise EOFError(f"a record has {record.content_length:,} bytes of {length:,}")
+    if record.record_type == WarcRecordType.conversion:
+        return decode(position, record.reader.read(limits.max_document_bytes + 1), limits)
     if record.is_http:
         record.parse_http(auto_decode="none")  # its decoders leave the archive unreadable after a damaged body
     return _read_content(position, record, limits)
@@ -85,8 +87,6 @@ def _read_content(position: str, record: WarcRecord, limits: Limits) -> Item:
     http = record.http_headers
     if http is not None and http.status_code != _OK:
         return Item(position, "", reason=NOT_TEXT, detail=f"answered with {http.status_code}")
-    if record.record_type == WarcRecordType.conversion:
-        return decode(position, record.reader.read(limits.max_document_bytes + 1), limits)
     kind = record.http_content_type if http is not None else record.headers.get("Content-Type")
     if kind is None or kind.partition(";")[0].strip().lower() not in _HTML_TYPES:
         return Item(position, "", reason=NOT_TEXT, detail=f"of the type {kind}")

@@ -71,6 +71,9 @@ def test_main_text_is_found_as_well_as_the_best_kept_library_finds_it() -> None:
 F1_FLOOR = 0.92
 
 
+CHUNKED = "Transfer-Encoding: chunked\r\n"
+
+
 def record(
     kind: str, content: bytes, type_: str = "application/http; msgtype=response", length: int | None = None
 ) -> bytes:
@@ -94,8 +97,8 @@ def test_each_record_is_judged_on_its_own(tmp_path: Path) -> None:
         record("response", answer(b"\x89PNG", type_="image/png")), record("response", answer(b"", type_="text/html")),
         record("response", answer(gzip.compress(PAGE), extra="Content-Encoding: gzip\r\n")),
         record("response", answer(gzip.compress(PAGE)[:-9], extra="Content-Encoding: gzip\r\n")),
-        record("response", answer(b"5\r\n<p>Ch\r\n8;x=y\r\nunks</p>\r\n0\r\n\r\n", extra="Transfer-Encoding: chunked\r\n")),
-        record("response", answer(b"zz\r\nabc", extra="Transfer-Encoding: chunked\r\n")),
+        record("response", answer(b"5\r\n<p>Ch\r\n8;x=y\r\nunks</p>\r\n0\r\n\r\n", extra=CHUNKED)),
+        record("response", answer(b"zz\r\nabc", extra=CHUNKED)),
         record("response", answer(bomb, extra="Content-Encoding: gzip\r\n")),
         record("response", answer("<p>Größe und Gewicht</p>".encode("latin-1"), type_="text/html; charset=latin-1")),
         record("response", answer(b"x" * 6_000_000)), record("conversion", b"plain words"),
