@@ -101,12 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(order: Order) -> None:
-    if order.stage.name == "register":
-        _attest(order)
+    prepared = _attest(order) if order.stage.name == "register" else None
     execute(order, observe=_open_live_run)
+    if prepared:
+        files.remove(prepared)  # the version has it now
 
 
-def _attest(order: Order) -> None:
+def _attest(order: Order) -> Path:
     """Prepare what the version says of its origin: the stage itself, behind its walls, cannot see all that."""
     from components.core.keys import believe, load_key
     from components.provenance import attest, exposure
@@ -116,7 +117,7 @@ def _attest(order: Order) -> None:
     version = attest.Order(name, order.inputs, DATA, Path(), CODE_ROOT)
     believe(key.public_key())
     index = exposure.index_trainings(exposure.INDEX, DATA, version.ends["model"], _first_steps)
-    attest.attest(version, key, index, place_of(version.digest))
+    return attest.attest(version, key, index, place_of(version.digest))
 
 
 def _first_steps(values: Mapping[str, Any], tokens: Path, checks: Path, model: Path) -> Any:

@@ -27,6 +27,8 @@ from components.provenance.verify import Verified
 from flows.verify import open_version
 
 FOLDER, STATEMENT = STATE / "rebuild", "reproduced.json"
+# What ingest fetched from elsewhere, so that a rebuild needs no network.
+_FETCHED = ".pedigree/sources"
 _TARGETS = ("tokenizer", "evaluate")
 _CONFIG = "[core]\n    analytics = false\n    no_scm = true\n    hardlink_lock = false\n[cache]\n    dir = {cache}\n"
 
@@ -62,7 +64,7 @@ def prepare(verified: Verified, folder: Path, *, from_raw: bool) -> None:
             write_whole(folder / name, (verified.provenance / name).read_bytes())
     cache = Path(".dvc/cache") if not from_raw else folder / ".dvc/cache"
     write_whole(folder / ".dvc/config", _CONFIG.format(cache=cache.resolve()).encode())
-    for name in _raw_files(verified.provenance / SOURCES):
+    for name in (*_raw_files(verified.provenance / SOURCES), _FETCHED):
         _link(Path(name), folder / name)
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from components.core.errors import InputError
 
 _TEXT_BYTES, _HEADER_BYTES, _ARCHIVE_BYTES = 32 << 20, 4 << 20, 64 << 20
+_LINE_BYTES = 1 << 20
 _MOST_TENSORS, _MOST_MEMBERS, _MOST_VALUES = 20_000, 20_000, 3 << 19
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
                "U16": 2, "U32": 4, "U64": 8}  # fmt: skip
@@ -61,8 +62,12 @@ def _check_json(path: Path) -> None:
 
 
 def _check_lines(path: Path) -> None:
-    for line in _read_text(path).splitlines():
-        _parse_json(line)
+    """A value in each line; a history has one for each step, so there may be many, but each is short."""
+    with path.open("rb") as file:
+        while line := file.readline(_LINE_BYTES + 1):
+            if len(line) > _LINE_BYTES:
+                raise _Refused(f"a line of more than {_LINE_BYTES:,} bytes")
+            _parse_json(line.decode("utf-8"))
 
 
 def _check_text(path: Path) -> None:
