@@ -28,7 +28,7 @@ from flows.verify import open_version
 
 FOLDER, STATEMENT = STATE / "rebuild", "reproduced.json"
 # What ingest fetched from elsewhere, so that a rebuild needs no network.
-_FETCHED = ".pedigree/sources"
+_FETCHED = STATE / "sources"
 _TARGETS = ("tokenizer", "evaluate")
 _CONFIG = "[core]\n    analytics = false\n    no_scm = true\n    hardlink_lock = false\n[cache]\n    dir = {cache}\n"
 
@@ -64,8 +64,8 @@ def prepare(verified: Verified, folder: Path, *, from_raw: bool) -> None:
             write_whole(folder / name, (verified.provenance / name).read_bytes())
     cache = Path(".dvc/cache") if not from_raw else folder / ".dvc/cache"
     write_whole(folder / ".dvc/config", _CONFIG.format(cache=cache.resolve()).encode())
-    for name in (*_raw_files(verified.provenance / SOURCES), _FETCHED):
-        _link(Path(name), folder / name)
+    for path in (*_raw_files(verified.provenance / SOURCES), _FETCHED):
+        _link(path, folder / path)
 
 
 def run(folder: Path) -> None:
@@ -100,10 +100,10 @@ def _unpack(archive: Path, folder: Path) -> None:
         files.extractall(folder, filter="data")
 
 
-def _raw_files(lock: Path) -> Iterator[str]:
+def _raw_files(lock: Path) -> Iterator[Path]:
     for found in raw_objects(read_json(lock)):
         if "path" in found:
-            yield str(found["path"])
+            yield Path(found["path"])
 
 
 def _link(target: Path, link: Path) -> None:
