@@ -22,6 +22,7 @@ _INSTRUCTION_SETS = (
     "sse4_1", "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16",
     "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8",
 )  # fmt: skip
+_LOCKS_OF_A_RUN = ("dvc.lock", "sources.lock.json")
 
 
 def describe() -> dict[str, Any]:
@@ -53,9 +54,13 @@ def libraries() -> dict[str, str]:
 
 
 def code_state(root: Path) -> tuple[str, bool] | None:
-    """The commit of the code and whether it was changed since; None where git cannot tell."""
+    """The commit of the code and whether it was changed since; None where git cannot tell.
+
+    The locks that a run writes are no change of the code: a statement names them by their digests.
+    """
     commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ".")
+    locks = [f":(exclude){name}" for name in _LOCKS_OF_A_RUN]
+    changes = _git(root, "status", "--porcelain", "--untracked-files=normal", "--", ".", *locks)
     return (commit, bool(changes)) if commit and changes is not None else None
 
 

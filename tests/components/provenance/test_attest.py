@@ -17,6 +17,7 @@ from components.core.files import read_json, sha256_file
 from components.core.keys import key_id, load_key, public_pem
 from components.provenance.attest import attest
 from components.provenance.manifest import read_manifest
+from components.provenance.surroundings import code_state
 from components.provenance.verify import read_signed, verify_version
 from tests.components.provenance.world import LICENCES, make_chain, make_version, order_of
 
@@ -56,6 +57,16 @@ def test_the_code_state_is_told(root, tmp_path):
     shutil.rmtree(root / "code" / ".git")
     assert len(code.digest["gitCommit"]) == 40
     assert code.annotations == {"dirty": True}
+
+
+def test_the_locks_of_a_run_are_no_change_of_the_code(tmp_path):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    commit = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "--allow-empty"]
+    subprocess.run([*commit, "-m", "first"], check=True)
+    (tmp_path / "dvc.lock").touch()
+    assert code_state(tmp_path)[1] is False
+    (tmp_path / "code.py").touch()
+    assert code_state(tmp_path)[1] is True
 
 
 def test_equal_work_is_attested_with_equal_documents(root, tmp_path):
