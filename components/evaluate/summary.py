@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.files import sha256_bytes
-from components.core.intervals import Floats, ratio_interval
+from components.core.intervals import Floats, Group, estimate
 from components.evaluate.config import EvaluateConfig
 
 SCORED = pa.schema([
@@ -108,7 +108,8 @@ def _figures(name: str, rows: pa.Table, config: EvaluateConfig) -> Figures:
 
 
 def _interval(bits: Floats, size: Floats, config: EvaluateConfig) -> tuple[float, float] | None:
-    return ratio_interval(bits, size, level=config.level, num_resamples=config.num_resamples, seed=config.seed)
+    found = estimate([Group(bits, size)], level=config.level, num_resamples=config.num_resamples, seed=config.seed)
+    return (found.low, found.high) if found else None
 
 
 def _column(rows: pa.Table, name: str) -> Floats:

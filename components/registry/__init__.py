@@ -5,7 +5,7 @@ Importing this package is cheap; MLflow itself is imported when it is needed.
 
 from components.core.stage import Stage
 from components.registry.access import champion, find_version, folder_of, list_models, list_versions, load, ui_command
-from components.registry.config import PromoteConfig, RegisterConfig
+from components.registry.config import Guardrail, Primary, PromoteConfig, RegisterConfig
 from components.registry.contents import Contents
 from components.registry.live import LiveRun, open_live_run
 from components.registry.look import Version
@@ -25,7 +25,9 @@ STAGES = {
 __all__ = [
     "STAGES",
     "Contents",
+    "Guardrail",
     "LiveRun",
+    "Primary",
     "PromoteConfig",
     "RegisterConfig",
     "Version",

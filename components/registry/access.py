@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from components.core.errors import RegistryError
 from components.registry import look
 from components.registry.contents import Contents
-from components.registry.look import CHAMPION, Version
+from components.registry.look import CHAMPION, LEDGER_SUFFIX, Version
 from components.registry.store import FOLDER, connect, explained, find_store
+
+if TYPE_CHECKING:
+    from components.registry.ledger import Ledger
 
 
 def list_versions(name: str) -> list[Version]:
@@ -29,24 +33,40 @@ def list_versions(name: str) -> list[Version]:
 
 
 def list_models() -> list[str]:
-    """The names of all registered models. Raises RegistryError."""
+    """The names of all registered models but their ledgers. Raises RegistryError."""
     store = find_store()
     found = look.names(store)
-    if found is not None:
-        return found
-    with explained(store):
-        return sorted(str(model.name) for model in connect(store).search_registered_models(max_results=1000))
+    if found is None:
+        with explained(store):
+            found = sorted(str(model.name) for model in connect(store).search_registered_models(max_results=1000))
+    return [name for name in found if not name.endswith(LEDGER_SUFFIX)]
+
+
+def read_ledger_quickly(name: str) -> Ledger:
+    """The ledger of a model. Raises RegistryError where it is out of reach or was tampered with."""
+    from components.registry.ledger import ledger_name, read_ledger
+    from components.registry.promotion import memory
+
+    return read_ledger(name, lambda: list_versions(ledger_name(name)), memory(find_store(), name))
 
 
 def champion(name: str) -> Version | None:
-    """The version behind the alias ``champion``, or None."""
-    return look.with_alias(list_versions(name), CHAMPION)
+    """The champion by the ledger, or None while there is none. Raises RegistryError when its version is gone."""
+    digest = read_ledger_quickly(name).champion_digest
+    if not digest:
+        return None
+    return look.with_digest(list_versions(name), digest) or _raise_lost(name, digest)
 
 
 def find_version(name: str, which: str = CHAMPION) -> Version:
-    """The version with the alias, the number or the beginning of a digest ``which``. Raises RegistryError."""
+    """The version with the alias, the number or the beginning of a digest ``which``. Raises RegistryError.
+
+    Who is champion is asked of the signed ledger, not of the alias, which anybody with a browser can move.
+    """
+    if which == CHAMPION and (found_champion := champion(name)):
+        return found_champion
     versions = list_versions(name)
-    found = [v for v in versions if which in v.aliases or which == str(v.number)] or [
+    found = [v for v in versions if (which in v.aliases and which != CHAMPION) or which == str(v.number)] or [
         v for v in versions if len(which) >= 6 and v.digest.startswith(which)
     ]
     if len({version.digest for version in found}) == 1:
@@ -94,3 +114,10 @@ def _fetch(version: Version) -> Path:
 
         connect(store)
         return versions.fetch(version, FOLDER / "fetched" / version.digest)
+
+
+def _raise_lost(name: str, digest: str) -> NoReturn:
+    raise RegistryError(
+        f"champion of {name}", found=f"no complete version of digest {digest}", expected="the version in the ledger",
+        fix="`pedigree rollback` goes back to the champion before; `pedigree run` registers what the workspace holds",
+    )  # fmt: skip

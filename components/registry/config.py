@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from components.core.stage import Config
+
+Direction = Literal["higher", "lower"]
 
 
 class RegisterConfig(Config):
@@ -16,12 +20,54 @@ class RegisterConfig(Config):
     )
 
 
+class Primary(Config):
+    """What a challenger must be better in."""
+
+    metric: str = Field(default="bits_per_byte", min_length=1, description="a metric of the evaluation")
+    worse: Direction = Field(default="higher", description="which direction of the metric is worse")
+    margin: float = Field(default=0.0, ge=0.0, description="how much better it must be, in units of the metric")
+
+
+class Guardrail(Config):
+    """What a challenger must not be worse in, by more than a margin."""
+
+    name: str = Field(min_length=1, max_length=60, description="by which people call it")
+    metric: str = Field(min_length=1, description="a metric of the evaluation")
+    by: str = Field(default="", description="judge each slice of this kind (source, language); '' is all documents")
+    worse: Direction = Field(default="higher", description="which direction of the metric is worse")
+    margin: float = Field(gt=0.0, description="how much worse it may be")
+    is_relative: bool = Field(default=False, description="whether the margin is a share of the champion's value")
+    is_paired: bool = Field(default=True, description="whether both models must have been scored on the same items")
+    limit: float | None = Field(default=None, description="what no model may be worse than, the first one included")
+    most_of_one: float | None = Field(
+        default=None, gt=0.0,
+        description="how much one document can change at most; bounds what documents that all agree do not show",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _slices_are_paired(self) -> Guardrail:
+        if self.by and not self.is_paired:
+            raise ValueError("slices are judged on the same items only: is_paired must be true where `by` is given")
+        return self
+
+
 class PromoteConfig(Config):
     """Section ``promote`` of params.yaml: fixed before training, so that no result can choose its own bar."""
 
-    margin_bits_per_byte: float = Field(
-        default=0.0, ge=0.0, le=8.0, description="how much better a challenger must be than the champion"
-    )
-    level: float = Field(default=0.95, gt=0.5, lt=1.0, description="level of the interval that decides")
-    num_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap resamples of the documents")
+    primary: Primary = Field(default_factory=Primary, description="what a challenger must be better in")
+    guardrails: tuple[Guardrail, ...] = Field(default=(), description="what it must not be worse in")
+    level: float = Field(
+        default=0.95, gt=0.5, lt=1.0,
+        description="level of the intervals; its error is shared by all looks at the same documents",
+    )  # fmt: skip
+    min_documents: int = Field(default=20, ge=2, description="slices of fewer documents are judged together")
+    num_resamples: int = Field(default=2000, ge=200, le=100_000, description="least bootstrap resamples of documents")
     seed: int = Field(default=1, ge=0, description="seed of the resamples")
+    require_approval: bool = Field(default=False, description="whether a person must agree before the alias moves")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> PromoteConfig:
+        names = [guardrail.name for guardrail in self.guardrails]
+        if len(set(names)) != len(names):
+            raise ValueError("two guardrails have the same name")
+        return self

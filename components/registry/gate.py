@@ -1,114 +1,269 @@
 """The rule by which a challenger becomes champion.
 
-In: the scores of a challenger and of the champion on held-out documents. Out: promote, keep or inconclusive.
-In between: both are compared document by document on identical texts, by the difference in bits per byte and a
-bootstrap interval over documents. Whatever cannot be compared is not promoted.
+In: the scores of a challenger and of the champion, the rule of params.yaml, and how often these documents were
+looked at before. Out: promote, keep or inconclusive, with every finding that led there.
+In between: a challenger must be better in the primary metric (superiority) and must be shown not to be worse in any
+guardrail by more than its margin (non-inferiority). All must hold, so a wrong promotion needs one test to err and no
+correction for their number is due (Berger 1982, intersection-union). Too few documents are never a pass, and
+whatever cannot be compared is not promoted.
 
-Covered: a better mean on the same documents, beyond a margin fixed in advance. Not covered: slices, repeated
-looks at the same documents, anything but bits per byte.
+Looks are paid for: the k-th verdict on one set of documents may err with a chance of ``(1 - level) / (k (k + 1))``,
+two-sided, so that all verdicts together err with at most ``1 - level`` however many there are.
+Covered: any number of challengers that know nothing of these documents. Not covered: a challenger that was trained or
+chosen by the scores of these very documents outside the ledger.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-import numpy as np
-import pyarrow.parquet as pq
-
-from components.core.errors import GateError
-from components.core.files import digest_of
-from components.core.intervals import Floats, ratio_interval
-from components.registry.config import PromoteConfig
+from components.core.intervals import Estimate
+from components.registry.comparison import (
+    Mask,
+    Metric,
+    Settings,
+    compare,
+    detectable,
+    documents_needed,
+    with_doubt,
+)
+from components.registry.config import Guardrail, PromoteConfig
 
 Outcome = Literal["promote", "keep", "inconclusive"]
-DOCUMENTS = "documents.parquet"
-_IDENTITY, _SIZE, _LOSS = ["doc_id", "text_sha256"], "num_bytes", "loss_nats"
+State = Literal["holds", "broken", "unclear"]
+Metrics = Mapping[str, Metric]
 # What a model scores that has learned nothing at all and gives every byte the same probability.
-_BITS_PER_BYTE_OF_NOTHING = 8.0
+_OF_NOTHING = {"bits_per_byte": 8.0}
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Per document: what it is, its size in bytes and the model's loss in nats, in one order."""
+class Finding:
+    """One test: how much worse the challenger is (negative: better), and what it may be at most."""
 
-    evaluation_set: str
-    num_bytes: Floats
-    loss_nats: Floats
+    name: str
+    slice: str
+    metric: str
+    state: State
+    bound: float
+    challenger: float | None = None
+    champion: float | None = None
+    estimate: Estimate | None = None
+    documents_needed: int | None = None
+    reason: str = ""
 
     @property
-    def bits_per_byte(self) -> float:
-        """Over all documents."""
-        return float(self.loss_nats.sum() / math.log(2) / self.num_bytes.sum())
+    def label(self) -> str:
+        """By what people call it."""
+        return f"{self.name}, {self.slice}" if self.slice else self.name
+
+    def __str__(self) -> str:
+        if self.estimate is None:
+            return f"{self.label}: {self.reason}"
+        found = self.estimate
+        return (
+            f"{self.label}: worse by {found.value:+.4g} ({found.low:+.4g} to {found.high:+.4g}), "
+            f"bound {self.bound:+.4g}: {self.state}"
+        )
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome, why, and the difference in bits per byte (challenger minus champion) with its interval."""
+    """The outcome, the finding on the primary metric, those on the guardrails, and what the look cost.
+
+    ``detectable`` is the difference in the primary metric that these documents show in four of five tries.
+    """
 
     outcome: Outcome
-    reason: str
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
+    primary: Finding
+    guardrails: tuple[Finding, ...]
+    look: int
+    level: float
+    detectable: float | None = None
 
-    def __str__(self) -> str:
-        lines = [self.outcome, f"  {self.reason}"]
-        if self.difference is not None and self.interval is not None:
-            low, high = self.interval
-            lines.append(f"  difference {self.difference:+.4f} bits per byte, interval {low:+.4f} to {high:+.4f}")
-        return "\n".join(lines)
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them."""
+        return (self.primary, *self.guardrails)
+
+    def lines(self) -> list[str]:
+        """The verdict in four lines: what, why, guardrails, what these documents can tell."""
+        held = sum(finding.state == "holds" for finding in self.guardrails)
+        others = [str(finding) for finding in self.guardrails if finding.state != "holds"]
+        more = f"; {len(others) - 1} more" if len(others) > 1 else ""
+        told = f"; not {others[0]}{more}" if others else ""
+        return [
+            self.outcome,
+            _in_words(self.primary),
+            f"{held} of {len(self.guardrails)} guardrails hold{told}",
+            self._reach(),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as the ledger keeps it."""
+        return {
+            "outcome": self.outcome, "look": self.look, "level": self.level, "detectable": self.detectable,
+            "findings": [_finding_as_json(finding) for finding in self.findings],
+        }  # fmt: skip
+
+    def _reach(self) -> str:
+        told = f"look {self.look} at these documents, intervals of {100 * self.level:.4g} %"
+        if self.detectable:
+            told += f"; a difference of {self.detectable:.2g} is seen in four of five tries"
+        needed = max((f.documents_needed or 0 for f in self.findings if f.state == "unclear"), default=0)
+        return f"{told}; {needed:,} documents would suffice" if needed else told
 
 
-def read_scores(evaluation: Path) -> Scores:
-    """The scores of an evaluation. Raises GateError where one is missing, not finite or without bytes."""
-    table = pq.read_table(evaluation / DOCUMENTS, columns=[*_IDENTITY, _SIZE, _LOSS]).sort_by("doc_id")
-    size, loss = (table.column(name).to_numpy().astype(np.float64) for name in (_SIZE, _LOSS))
-    if not len(size) or not np.isfinite(loss).all() or not size.sum() > 0:
-        found = f"{len(size)} documents, {int((~np.isfinite(loss)).sum())} of them without a finite loss"
-        fix = "look at the training's page for a loss that is not a number; give evaluate documents to score"
-        raise GateError(str(evaluation), found=found, expected="a finite loss for every document", fix=fix)
-    identities = [list(column) for column in table.select([*_IDENTITY, _SIZE]).to_pydict().values()]
-    return Scores(digest_of({"documents": identities}), size, loss)
+def settings_of(config: PromoteConfig, look: int) -> Settings:
+    """How intervals are drawn at the ``look``-th look at one set of documents, counted from one."""
+    return Settings(1 - (1 - config.level) / (look * (look + 1)), config.num_resamples, config.seed)
 
 
-def judge_first(challenger: Scores) -> Verdict:
-    """The verdict where there is no champion: whoever has learned anything at all may be the first.
+def judge(challenger: Metrics, champion: Metrics | None, config: PromoteConfig, look: int = 1) -> Verdict:
+    """The verdict on a challenger; without a champion only limits count, and that it has learned anything at all.
 
-    The bar is the score of uniform bytes and not the 5-gram baseline: with nobody to protect, a first small model
-    is worth more behind the alias than nothing, and the baseline stands beside it in every report.
+    The bar of a first champion is the score of uniform bytes and not the 5-gram baseline: with nobody to protect, a
+    first small model is worth more behind the alias than nothing, and the baseline stands beside it in every report.
     """
-    found = challenger.bits_per_byte
-    is_better = found < _BITS_PER_BYTE_OF_NOTHING
-    reason = f"no champion yet; {found:.4f} bits per byte, uniform bytes score {_BITS_PER_BYTE_OF_NOTHING:.0f}"
-    return Verdict("promote" if is_better else "keep", reason)
+    settings = settings_of(config, look)
+    if champion is None:
+        primary = _judge_first(challenger, config, settings)
+        guardrails = tuple(_limits(challenger, config, settings))
+    else:
+        primary = _judge_primary(challenger, champion, config, settings)
+        guardrails = (*_guardrails(challenger, champion, config, settings), *_limits(challenger, config, settings))
+    reach = detectable(primary.estimate, settings) if champion and primary.estimate else None
+    return Verdict(_outcome(primary, guardrails), primary, guardrails, look, settings.level, reach)
 
 
-def judge(challenger: Scores, champion: Scores, config: PromoteConfig) -> Verdict:
-    """Compare two models on identical documents.
+def evaluation_set(metrics: Metrics, config: PromoteConfig) -> str:
+    """The identity of the documents that the primary metric was measured on, by which looks are counted."""
+    found = metrics.get(config.primary.metric)
+    return found.identity if found else ""
 
-    ``promote`` when the whole interval of the difference lies below minus the margin, ``keep`` when none of it
-    does, ``inconclusive`` otherwise and whenever the documents are not the same.
-    """
-    if challenger.evaluation_set != champion.evaluation_set:
-        return Verdict("inconclusive", "the champion was scored on other documents; nothing can be compared")
-    bits = (challenger.loss_nats - champion.loss_nats) / math.log(2)
-    interval = ratio_interval(
-        bits, champion.num_bytes, level=config.level, num_resamples=config.num_resamples, seed=config.seed
+
+def _outcome(primary: Finding, guardrails: tuple[Finding, ...]) -> Outcome:
+    states = {primary.state, *(finding.state for finding in guardrails)}
+    if "broken" in states:
+        return "keep"
+    return "inconclusive" if "unclear" in states else "promote"
+
+
+def _judge_first(challenger: Metrics, config: PromoteConfig, settings: Settings) -> Finding:
+    rule = config.primary
+    limit = _OF_NOTHING.get(rule.metric)
+    found = challenger.get(rule.metric)
+    if found is None or limit is None:
+        known = "is missing" if found is None else "has no bar for a first champion"
+        return Finding("primary", "", rule.metric, "unclear" if found is None else "holds", 0.0, reason=known)
+    estimate = settings.estimate([found.group(found.all_rows, 1)])
+    return _decide(Finding("primary", "", rule.metric, "unclear", limit, found.value(), limit), estimate, settings)
+
+
+def _judge_primary(challenger: Metrics, champion: Metrics, config: PromoteConfig, settings: Settings) -> Finding:
+    rule = config.primary
+    blank = Finding("primary", "", rule.metric, "unclear", 0.0 - rule.margin)
+    pair = _pair(challenger, champion, blank, is_paired=True)
+    if isinstance(pair, Finding):
+        return pair
+    return _measure(blank, pair, pair[0].all_rows, _sign(rule.worse), 0.0, settings)
+
+
+def _guardrails(challenger: Metrics, champion: Metrics, config: PromoteConfig, settings: Settings) -> Iterator[Finding]:
+    for rule in config.guardrails:
+        blank = Finding(rule.name, "", rule.metric, "unclear", rule.margin)
+        pair = _pair(challenger, champion, blank, is_paired=rule.is_paired)
+        if isinstance(pair, Finding):
+            yield pair
+        else:
+            yield from _measure_slices(rule, blank, pair, config.min_documents, settings)
+
+
+def _measure_slices(
+    rule: Guardrail, blank: Finding, pair: tuple[Metric, Metric], min_documents: int, settings: Settings
+) -> Iterator[Finding]:
+    slices = pair[0].slices_by(rule.by, min_documents) if rule.by else {"": pair[0].all_rows}
+    if not slices:
+        yield replace(blank, reason=f"no document has a {rule.by}")
+    for name, rows in slices.items():
+        bound = rule.margin * (abs(pair[1].value(rows if rule.is_paired else None)) if rule.is_relative else 1.0)
+        relative = rule.margin if rule.is_relative else 0.0
+        yield _measure(
+            replace(blank, slice=name, bound=bound), pair, rows, _sign(rule.worse), relative, settings,
+            is_paired=rule.is_paired, most_of_one=rule.most_of_one,
+        )  # fmt: skip
+
+
+def _measure(
+    blank: Finding, pair: tuple[Metric, Metric], rows: Mask, sign: int, relative_margin: float, settings: Settings, *,
+    is_paired: bool = True, most_of_one: float | None = None,
+) -> Finding:  # fmt: skip
+    values = [metric.value(rows if is_paired else None) for metric in pair]
+    found = compare(*pair, rows, sign, relative_margin, settings, is_paired=is_paired)
+    found = found and with_doubt(found, most_of_one, settings)
+    return _decide(replace(blank, challenger=values[0], champion=values[1]), found, settings)
+
+
+def _limits(challenger: Metrics, config: PromoteConfig, settings: Settings) -> Iterator[Finding]:
+    """What no model may be worse than, for every guardrail that says so."""
+    for rule in config.guardrails:
+        if rule.limit is None:
+            continue
+        sign = _sign(rule.worse)
+        blank = Finding(f"{rule.name}, limit", "", rule.metric, "unclear", sign * rule.limit)
+        found = challenger.get(rule.metric)
+        yield replace(blank, reason="was not measured") if found is None else _limit(blank, found, rule, sign, settings)
+
+
+def _limit(blank: Finding, found: Metric, rule: Guardrail, sign: int, settings: Settings) -> Finding:
+    value = sign * found.value()
+    estimate = (
+        Estimate(value, value, value, 0.0, 1) if found.is_property
+        else settings.estimate([found.group(found.all_rows, sign)])
+    )  # fmt: skip
+    estimate = estimate and with_doubt(estimate, rule.most_of_one, settings)
+    return _decide(replace(blank, challenger=found.value()), estimate, settings)
+
+
+def _pair(
+    challenger: Metrics, champion: Metrics, blank: Finding, *, is_paired: bool
+) -> tuple[Metric, Metric] | Finding:
+    """Both models' rows of a metric, or why they cannot be compared."""
+    first, second = challenger.get(blank.metric), champion.get(blank.metric)
+    if first is None or second is None:
+        who = "the challenger" if first is None else "the champion"
+        return replace(blank, reason=f"{blank.metric} was not measured for {who}")
+    if is_paired and first.identity != second.identity:
+        return replace(blank, reason=f"{blank.metric} of the champion was measured on other documents")
+    return first, second
+
+
+def _decide(blank: Finding, found: Estimate | None, settings: Settings) -> Finding:
+    if found is None:
+        return replace(blank, reason="one document is too few to tell models apart")
+    state: State = "holds" if found.high < blank.bound else "broken" if found.low >= blank.bound else "unclear"
+    needed = documents_needed(found, blank.bound, settings) if state == "unclear" else None
+    return replace(blank, state=state, estimate=found, documents_needed=needed)
+
+
+def _sign(worse: str) -> int:
+    return 1 if worse == "higher" else -1
+
+
+def _in_words(primary: Finding) -> str:
+    found = primary.estimate
+    if found is None or primary.challenger is None:
+        return f"{primary.metric}: {primary.reason}"
+    against = f" against {primary.champion:.4f}" if primary.champion is not None else ""
+    return (
+        f"{primary.metric} {primary.challenger:.4f}{against}, difference {found.value:+.4f} ({found.low:+.4f} to "
+        f"{found.high:+.4f}) on {found.num_documents:,} documents, must be below {primary.bound:+g}"
     )
-    if interval is None:
-        return Verdict("inconclusive", "one document is too few to tell models apart")
-    outcome = _outcome(interval, config.margin_bits_per_byte)
-    reason = (
-        f"challenger {challenger.bits_per_byte:.4f}, champion {champion.bits_per_byte:.4f} bits per byte on "
-        f"{len(bits):,} identical documents, margin {config.margin_bits_per_byte:g}"
-    )
-    return Verdict(outcome, reason, float(bits.sum() / champion.num_bytes.sum()), interval)
 
 
-def _outcome(interval: tuple[float, float], margin: float) -> Outcome:
-    low, high = interval
-    if high < -margin:
-        return "promote"
-    return "keep" if low >= -margin else "inconclusive"
+def _finding_as_json(finding: Finding) -> dict[str, Any]:
+    values = {key: value for key, value in vars(finding).items() if value not in (None, "")}
+    if finding.estimate:
+        values["estimate"] = finding.estimate._asdict()
+    return values

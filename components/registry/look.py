@@ -1,8 +1,9 @@
 """A quick look at the versions of a model, without importing MLflow.
 
 In: a store and the name of a model. Out: its versions, or None when only MLflow itself can tell.
-In between: SQLite is opened read-only, a server is asked over its REST interface with a short time limit; an
-unknown schema, an answer that is not understood or none at all is never taken for an empty registry.
+In between: SQLite is opened read-only, PostgreSQL is asked directly, a server over its REST interface, each with a
+short time limit; an unknown schema, an answer that is not understood or none at all is never taken for an empty
+registry.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,10 @@ from urllib.request import Request, urlopen
 from components.registry.store import Store
 
 DIGEST, EVALUATION = "pedigree.digest", "pedigree.evaluation"
-GATE, VERDICT = "pedigree.gate", "pedigree.verdict"
+VERDICT = "pedigree.verdict"
 CHALLENGER, CHAMPION = "challenger", "champion"
+# A model's ledger is a registered model too (``components.registry.ledger``).
+LEDGER_SUFFIX = "-ledger"
 _READY = "READY"
 # Where MLflow puts the artifacts of a pyfunc model.
 PARTS_FOLDER = "artifacts"
@@ -76,6 +79,8 @@ def look(store: Store, name: str) -> list[Version] | None:
     """The versions called ``name``, newest first; None when this quick way cannot tell."""
     if store.database:
         return _look_into_file(store.database, name)
+    if store.is_postgres:
+        return _look_into_postgres(store.registry_uri, name)
     return _ask_server(store.registry_uri, name) if store.is_http else None
 
 
@@ -101,7 +106,7 @@ def _look_into_file(database: Path, name: str) -> list[Version] | None:
         return []
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
-            return list(_read_tables(connection, name))
+            return list(_read_tables(connection.execute, name))
     except sqlite3.Error:
         return None
 
@@ -124,21 +129,33 @@ def _names_on_server(uri: str) -> list[str] | None:
         return None
 
 
-def _read_tables(connection: sqlite3.Connection, name: str) -> Iterator[Version]:
-    tags = _grouped(connection, "SELECT version, key, value FROM model_version_tags WHERE name = ?", name)
-    aliases = _grouped(connection, "SELECT version, alias, alias FROM registered_model_aliases WHERE name = ?", name)
+def _look_into_postgres(uri: str, name: str) -> list[Version] | None:
+    import psycopg
+
+    address = f"postgresql{uri[uri.index('://') :]}"
+    try:
+        with psycopg.connect(address, connect_timeout=int(_SECONDS_TO_ANSWER), autocommit=True) as connection:
+            # Ours are constants; only the mark of a value differs between the two databases.
+            return list(_read_tables(lambda query, values: connection.execute(query.replace("?", "%s"), values), name))
+    except psycopg.Error:
+        return None
+
+
+def _read_tables(execute: Callable[[str, list[str]], Iterable[Any]], name: str) -> Iterator[Version]:
+    tags = _grouped(execute("SELECT version, key, value FROM model_version_tags WHERE name = ?", [name]))
+    aliases = _grouped(execute("SELECT version, alias, alias FROM registered_model_aliases WHERE name = ?", [name]))
     query = (
         "SELECT version, status, source, coalesce(storage_location, ''), coalesce(run_id, '') FROM model_versions "
         "WHERE name = ? AND current_stage != 'Deleted_Internal' ORDER BY version DESC"
     )
-    for number, status, source, location, run_id in connection.execute(query, [name]):
+    for number, status, source, location, run_id in execute(query, [name]):
         names = tuple(sorted(aliases.get(number, {})))
         yield Version(name, number, status, source, location, run_id, names, tags.get(number, {}))
 
 
-def _grouped(connection: sqlite3.Connection, query: str, name: str) -> dict[int, dict[str, str]]:
+def _grouped(rows: Iterable[tuple[int, str, str]]) -> dict[int, dict[str, str]]:
     grouped: dict[int, dict[str, str]] = {}
-    for number, key, value in connection.execute(query, [name]):
+    for number, key, value in rows:
         grouped.setdefault(number, {})[key] = value
     return grouped
 

@@ -10,12 +10,11 @@ between registries.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.core.errors import InputError, RegistryError
-from components.core.files import digest_of, read_json, write_json
+from components.core.errors import InputError, PedigreeError, RegistryError
+from components.core.files import read_json, write_json
 from components.core.records import REPORT, artifact_digest, verify
 from components.core.stage import Report
 from components.provenance.place import find_prepared, is_attested
@@ -25,8 +24,6 @@ from components.registry.look import (
     CHALLENGER,
     CHAMPION,
     EVALUATION,
-    GATE,
-    VERDICT,
     Version,
     look,
     with_alias,
@@ -37,9 +34,12 @@ from components.registry.store import Store, connect, explained, find_store
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from components.registry.gate import Scores, Verdict
+    from components.registry.ledger import Entry
+    from components.registry.promotion import Candidate, Registry
 
 VERSION_FILE = "version.json"
+# What the held-out documents of every evaluation are scored in.
+HEADLINE = "bits_per_byte"
 
 
 def register(config: RegisterConfig, *, model: Path, tokenizer: Path, evaluation: Path, output: Path) -> Report:
@@ -72,34 +72,39 @@ def is_registered(config: RegisterConfig, *, model: Path, tokenizer: Path, evalu
 def promote(config: PromoteConfig, *, registration: Path, evaluation: Path, output: Path) -> Report:
     """Point the alias ``champion`` at the registered version when it is better than the champion.
 
-    The first champion only has to score better than a model that has learned nothing (``gate.judge_first``).
     Raises GateError for scores that are missing or not finite, RegistryError when the champion's files are not
-    what was registered: then nothing is promoted.
+    what was registered or the ledger was changed: then nothing is promoted.
     """
-    from components.registry.gate import read_scores
+    from components.registry import promotion
+    from components.registry.comparison import read_metrics
 
-    store, scores = find_store(), read_scores(evaluation)
+    store, (name, digest) = find_store(), _read_identity(registration)
+    candidate = promotion.Candidate(digest, read_metrics(evaluation), config)
     with explained(store):
-        _promote(connect(store), config, registration, artifact_digest(evaluation), scores)
+        registry = promotion.Registry(connect(store), store, name)
+        _check_evaluation(registry, digest, artifact_digest(evaluation))
+        _tell(name, promotion.promote(registry, candidate), candidate)
     write_json(output / VERSION_FILE, read_json(registration / VERSION_FILE))
     return Report()
 
 
 def is_promoted(config: PromoteConfig, *, registration: Path, evaluation: Path, output: Path) -> bool:
-    """Whether ``promote`` would change nothing: this is the champion, or it was judged against it by this rule."""
+    """Whether ``promote`` would change nothing: the ledger answers for this version, and the alias says the same."""
+    from components.registry.access import read_ledger_quickly
+    from components.registry.comparison import read_metrics
+    from components.registry.promotion import Candidate, settled
+
     try:
         verify(output)
         name, digest = _read_identity(registration)
         is_written = (name, digest) == _read_identity(output)
-    except (InputError, OSError):
+        known, found = read_ledger_quickly(name), look(find_store(), name) or []
+        settles = settled(known, Candidate(digest, read_metrics(evaluation), config))
+    except (PedigreeError, OSError):
         return False
-    versions = look(find_store(), name) or []
-    version, champion = with_digest(versions, digest), with_alias(versions, CHAMPION)
-    if not is_written or version is None or champion is None:
-        return False
-    if champion.digest == digest:
-        return True
-    return version.tags.get(GATE) == _gate(config, champion, artifact_digest(evaluation))
+    champion = with_alias(found, CHAMPION)
+    is_shown = known.champion_digest == (champion.digest if champion else "")
+    return is_written and is_shown and settles is not None and with_digest(found, digest) is not None
 
 
 def _register(client: MlflowClient, store: Store, name: str, contents: Contents) -> Version:
@@ -119,48 +124,14 @@ def _register(client: MlflowClient, store: Store, name: str, contents: Contents)
 def _log_results(client: MlflowClient, run_id: str, contents: Contents, version: Version) -> None:
     """Final figures, against the documents they were measured on and the files they belong to."""
     from components.registry import runs
-    from components.registry.gate import read_scores
+    from components.registry.comparison import read_metrics
 
-    held_out = ("held-out documents", read_scores(contents.evaluation).evaluation_set)
+    held_out = ("held-out documents", read_metrics(contents.evaluation)[HEADLINE].identity)
     tokens = ("training tokens", contents.records["model"].inputs["tokens"])
     runs.link_datasets(client, run_id, {"training": tokens, "evaluation": held_out})
     report = read_json(contents.evaluation / REPORT)
     results = {f"evaluate/{key}": value for key, value in report.items() if isinstance(value, int | float)}
     runs.log_results(client, run_id, results, held_out, version.model_id)
-
-
-def _promote(client: MlflowClient, config: PromoteConfig, registration: Path, evaluation: str, scores: Scores) -> None:
-    from components.registry.versions import list_versions, point
-
-    name, digest = _read_identity(registration)
-    versions = list_versions(client, name)
-    version, champion = with_digest(versions, digest), with_alias(versions, CHAMPION)
-    if version is None:
-        raise _not_registered(name, digest)
-    if champion is not None and champion.digest == digest:
-        print(f"{name} version {champion.number} is champion already")
-        return
-    _check_evaluation(version, evaluation)
-    verdict = _judge(config, scores, champion)
-    rival = f"version {champion.number}" if champion else "nobody"
-    print(f"{name} version {version.number} against {rival}: {verdict}")
-    if verdict.outcome == "promote":
-        point(client, CHAMPION, version)
-    # The tags come last: they say that the verdict was carried out.
-    client.set_model_version_tag(name, str(version.number), VERDICT, f"{verdict.outcome}: {verdict.reason}")
-    client.set_model_version_tag(name, str(version.number), GATE, _gate(config, champion, evaluation))
-
-
-def _judge(config: PromoteConfig, scores: Scores, champion: Version | None) -> Verdict:
-    from components.registry import gate
-    from components.registry.versions import fetch
-
-    if champion is None:
-        return gate.judge_first(scores)
-    with tempfile.TemporaryDirectory() as scratch:
-        contents = Contents.below(fetch(champion, Path(scratch)))
-        contents.check(champion.digest, f"champion {champion.name} version {champion.number}")
-        return gate.judge(scores, gate.read_scores(contents.evaluation), config)
 
 
 def _identity(config: RegisterConfig, contents: Contents) -> dict[str, str]:
@@ -172,20 +143,22 @@ def _read_identity(registration: Path) -> tuple[str, str]:
     return str(found["name"]), str(found["digest"])
 
 
-def _gate(config: PromoteConfig, champion: Version | None, evaluation: str) -> str:
-    rule = {"params": config.model_dump(mode="json"), "evaluation": evaluation}
-    return digest_of({**rule, "champion": champion.digest if champion else ""})
+def _tell(name: str, entry: Entry, candidate: Candidate) -> None:
+    """Why it was decided so, on the screen."""
+    about = "" if entry.version == candidate.digest else f", about {entry.version[:16]}"
+    print(f"{name} {candidate.digest[:16]}: {entry.kind} (ledger entry {entry.number}{about})")
+    for line in entry.evidence.get("lines", [])[1:]:
+        print(f"  {line}")
 
 
-def _check_evaluation(version: Version, evaluation: str) -> None:
+def _check_evaluation(registry: Registry, digest: str, evaluation: str) -> None:
+    from components.registry.promotion import not_registered
+
+    version = with_digest(registry.versions(), digest)
+    if version is None:
+        raise not_registered(registry.name, digest)
     if version.tags.get(EVALUATION) != evaluation:
         raise RegistryError(
             f"{version.name} version {version.number}", found=f"an evaluation of digest {version.tags.get(EVALUATION)}",
             expected=evaluation, fix="run `pedigree run`, which registers what was evaluated",
         )  # fmt: skip
-
-
-def _not_registered(name: str, digest: str) -> RegistryError:
-    fix = "run `pedigree run`: register puts it there"
-    return RegistryError(f"model registry, {name}", found=f"no complete version of digest {digest}",
-                         expected="the version that register made", fix=fix)  # fmt: skip

@@ -63,6 +63,11 @@ class Store:
         """Whether the versions are behind a server."""
         return urlsplit(self.registry_uri).scheme in ("http", "https")
 
+    @property
+    def is_postgres(self) -> bool:
+        """Whether the versions are in a PostgreSQL database."""
+        return urlsplit(self.registry_uri).scheme.partition("+")[0] == "postgresql"
+
     def __str__(self) -> str:
         """The address without a password."""
         scheme, _, rest = self.registry_uri.partition("://")
@@ -71,7 +76,7 @@ class Store:
 
 def find_store() -> Store:
     """The registry that the environment names, or the workspace's own."""
-    folder = _workspace() / FOLDER
+    folder = workspace() / FOLDER
     tracking = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{folder / 'mlflow.db'}")
     registry = _absolute(os.environ.get("MLFLOW_REGISTRY_URI") or tracking)
     if urlsplit(tracking).scheme in ("http", "https"):
@@ -137,11 +142,12 @@ def explained(store: Store) -> Iterator[None]:
         ) from error  # fmt: skip
 
 
-def _workspace() -> Path:
+def workspace() -> Path:
+    """The top folder of the workspace."""
     # A stage works in a scratch folder; whoever started it says where the workspace is.
     return Path(os.environ.get(WORKSPACE_VARIABLE) or ".").resolve()
 
 
 def _absolute(uri: str) -> str:
     path = sqlite_path(uri)
-    return f"{_SQLITE}{_workspace() / path}" if path else uri
+    return f"{_SQLITE}{workspace() / path}" if path else uri

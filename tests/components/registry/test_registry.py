@@ -9,6 +9,7 @@ from components.core.errors import RegistryError
 from components.core.execute import Order, execute
 from components.core.execute import is_current as has_nothing_to_do
 from components.core.files import read_json
+from components.core.params import parse
 from components.registry import (
     STAGES,
     PromoteConfig,
@@ -45,13 +46,13 @@ def promoted(folder, inputs, digest, config=PROMOTE_CONFIG):
     shutil.rmtree(folder / "data/promote", ignore_errors=True)
     (folder / "data/promote").mkdir(parents=True)
     judging = make_promote_world(folder, inputs, digest)
-    promote(PromoteConfig(**config), **judging, output=folder / "data/promote")
+    promote(parse(config, PromoteConfig, "promote"), **judging, output=folder / "data/promote")
     finish(folder / "data/promote", "promote", config, {})
 
 
 def is_judged(folder, inputs, digest, config=PROMOTE_CONFIG):
     judging = make_promote_world(folder, inputs, digest)
-    return is_promoted(PromoteConfig(**config), **judging, output=folder / "data/promote")
+    return is_promoted(parse(config, PromoteConfig, "promote"), **judging, output=folder / "data/promote")
 
 
 def client():
@@ -235,10 +236,9 @@ def test_promotion_goes_through_its_states(inputs, workspace):
 
 def test_promoting_twice_says_that_it_is_champion_already(inputs, workspace, capsys):
     digest = registered(workspace / "data/register", inputs)
-    promoted(workspace, inputs, digest)
-    assert "no champion yet" in capsys.readouterr().out
-    promoted(workspace, inputs, digest)
-    assert "champion already" in capsys.readouterr().out
+    for _ in range(2):
+        promoted(workspace, inputs, digest)
+        assert "promoted (ledger entry 1)" in capsys.readouterr().out
 
 
 def test_the_champion_keeps_its_alias_when_it_is_registered_again(inputs, workspace):
@@ -254,7 +254,7 @@ def test_a_new_margin_is_a_new_judgement(inputs, workspace):
     promoted(workspace, inputs, digest)
     better = make_world(workspace / "better", seed=1, change=-0.1)
     judging = (workspace, better, registered(workspace / "data/register", better))
-    strict = {**PROMOTE_CONFIG, "margin_bits_per_byte": 1.0}
+    strict = {**PROMOTE_CONFIG, "primary": {"margin": 1.0}}
     promoted(*judging, strict)
     assert is_judged(*judging, strict)
     assert states()[1] == ("champion",)
@@ -263,12 +263,19 @@ def test_a_new_margin_is_a_new_judgement(inputs, workspace):
     assert states()[2] == ("challenger", "champion")
 
 
-def test_when_the_champion_was_deleted_the_next_one_is_the_first_again(inputs, workspace):
+def test_a_champion_that_was_deleted_is_refused_until_it_is_registered_again_or_rolled_back(inputs, workspace):
     promoted(workspace, inputs, registered(workspace / "data/register", inputs))
     client().delete_model_version(NAME, "1")
     worse = make_world(workspace / "worse", seed=1, change=0.5)
-    promoted(workspace, worse, registered(workspace / "data/register", worse))
-    assert states() == {2: ("challenger", "champion")}
+    digest = registered(workspace / "data/register", worse)
+    with pytest.raises(RegistryError, match="no version of digest"):
+        promoted(workspace, worse, digest)
+    with pytest.raises(RegistryError, match="no complete version"):
+        access.load(NAME)
+    registered(workspace / "data/register", inputs)
+    promoted(workspace, worse, digest)
+    assert states() == {2: (), 3: ("challenger", "champion")}
+    access.load(NAME)
 
 
 def test_a_champion_whose_bytes_changed_is_refused_and_nothing_is_promoted(inputs, workspace):

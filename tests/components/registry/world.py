@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.core import scores
 from components.core.files import sha256_bytes, write_json, write_whole
 from components.core.keys import load_key
 from components.core.lock import WORKSPACE_VARIABLE
@@ -16,7 +17,7 @@ from components.provenance.attest import Order, attest
 from components.provenance.place import place_of
 
 CONFIG = {"name": "tiny"}
-PROMOTE_CONFIG = {"margin_bits_per_byte": 0.0, "num_resamples": 300}
+PROMOTE_CONFIG = {"num_resamples": 300}
 NUM_STEPS = 30
 # Pins of no source at all; every record of this world starts at them.
 PINS = b'{"sources": []}\n'
@@ -87,7 +88,7 @@ def make_evaluation(folder, change, seed):
 
 
 def write_scores(folder, losses, sizes, *, first=0):
-    """The table of scored documents of the evaluate stage."""
+    """The tables of scored documents of the evaluate stage."""
     names = range(first, first + len(sizes))
     columns = {
         "doc_id": pa.array([f"{n:032x}" for n in names], pa.string()),
@@ -99,6 +100,9 @@ def write_scores(folder, losses, sizes, *, first=0):
         "baseline_loss_nats": pa.array(losses, pa.float64()),
     }
     pq.write_table(pa.table(columns), folder / "documents.parquet")
+    bits, slices = np.asarray(losses) / np.log(2), [["source:tiny"]] * len(sizes)
+    documents, items = columns["doc_id"].to_pylist(), columns["text_sha256"].to_pylist()
+    scores.write_scores(folder, [scores.make_scores("bits_per_byte", documents, items, bits, sizes, slices)])
 
 
 def write_history(folder):

@@ -1,0 +1,79 @@
+"""The page of a verdict: what was decided and why, every interval beside its bound, slice by slice.
+
+In: a verdict and the rule. Out: the bytes of one HTML file. In between: differences are "how much worse the
+challenger is", so left of zero is better, and a guardrail holds where its whole interval lies left of its bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from components.core.pages import Figure, Html, figures, page, paragraph, section, table, verdict
+from components.core.plots import Interval, interval_chart
+from components.registry.config import PromoteConfig
+from components.registry.gate import Finding, Verdict
+
+_TOLD = {
+    "promote": "The challenger becomes champion: it is better, and no guardrail speaks against it.",
+    "keep": "The champion stays: the challenger is not better by the margin, or it is worse where it must not be.",
+    "inconclusive": "The champion stays: these documents cannot tell. That is never a pass.",
+}
+
+
+def draw(found: Verdict, config: PromoteConfig, champion: str, challenger: str) -> bytes:
+    """The whole page."""
+    lead = f"Challenger {challenger[:16]} against {f'champion {champion[:16]}' if champion else 'nobody'}."
+    lines = [paragraph(line) for line in found.lines()[1:]]
+    return page(
+        "Promotion",
+        verdict(found.outcome == "promote", f"{found.outcome}. {_TOLD[found.outcome]}"),
+        *lines,
+        figures(*_key_figures(found)),
+        *_charts(found),
+        section("Every test", _every_test(found)),
+        section("The rule, written before the training", *_rule(config, found)),
+        lead=lead,
+    )
+
+
+def _key_figures(found: Verdict) -> Iterator[Figure]:
+    primary = found.primary
+    if primary.challenger is not None:
+        yield Figure(f"{primary.metric}, challenger", primary.challenger)
+    if primary.champion is not None:
+        yield Figure(f"{primary.metric}, champion", primary.champion)
+    if found.detectable is not None:
+        yield Figure("smallest difference these documents show", found.detectable, "in four of five tries")
+    yield Figure("look at these documents", found.look, f"intervals of {100 * found.level:.4g} %")
+
+
+def _charts(found: Verdict) -> Iterator[Html]:
+    """One chart per metric that was compared by intervals."""
+    compared = [f for f in found.findings if f.estimate and f.estimate.error > 0 and not f.name.endswith(", limit")]
+    for metric, group in groupby(sorted(compared, key=lambda f: f.metric), key=lambda f: f.metric):
+        rows = [Interval(f"{f.label} (bound {f.bound:+.3g})", f.estimate.value, f.estimate.low, f.estimate.high)
+                for f in group if f.estimate]  # fmt: skip
+        title = f"{metric}: how much worse the challenger is (left of zero is better)"
+        yield section(metric, interval_chart(title, rows, unit=metric))
+
+
+def _every_test(found: Verdict) -> Html:
+    columns = ["test", "metric", "challenger", "champion", "worse by", "low", "high", "bound", "state", "would suffice"]
+    return table("Every test of the verdict", columns, map(_row, found.findings))
+
+
+def _row(f: Finding) -> tuple[object, ...]:
+    ends = f.estimate[:3] if f.estimate else (None, None, None)
+    return (f.label, f.metric, f.challenger, f.champion, *ends, f.bound, f.reason or f.state, f.documents_needed)
+
+
+def _rule(config: PromoteConfig, found: Verdict) -> Iterator[Html]:
+    yield paragraph(
+        f"Promoted is who is better in {config.primary.metric} by more than {config.primary.margin:g} and is shown not "
+        f"to be worse in any guardrail by its margin, at level {config.level:g} over all looks at the same documents."
+    )
+    yield paragraph(
+        f"This was look {found.look}: its intervals have level {found.level:.6g}, because every verdict on the same "
+        "documents is one more chance to be lucky. Whole documents are drawn, the same ones for both models."
+    )

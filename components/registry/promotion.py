@@ -1,0 +1,209 @@
+"""Who becomes champion: one comparison, one entry in the ledger, then the alias.
+
+In: a registered version, its scores, the rule. Out: an entry and aliases that say the same. In between: the entry is
+the decision; aliases and tags only show it in MLflow's pages. Every call first puts them where the ledger says,
+so a crash after any step is healed by the next call, and a promoter who was not first judges again against whoever
+was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.core.errors import PedigreeError, RegistryError
+from components.core.files import digest_of, write_whole
+from components.registry import gate, ledger, versions
+from components.registry.comparison import Metric, read_metrics
+from components.registry.config import PromoteConfig
+from components.registry.contents import Contents
+from components.registry.ledger import Draft, Entry, Kind, Ledger, read_ledger
+from components.registry.look import CHAMPION, VERDICT, Version, with_alias, with_digest
+from components.registry.page import draw
+from components.registry.store import FOLDER, Store, workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# `pedigree promote --require-approval` sets it for one run; promote.require_approval is the lasting rule.
+APPROVAL_VARIABLE = "PEDIGREE_REQUIRE_APPROVAL"
+_MOST_TRIES = 20
+_KINDS: dict[gate.Outcome, Kind] = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry as one promoter uses it."""
+
+    client: MlflowClient
+    store: Store
+    name: str
+
+    def versions(self) -> list[Version]:
+        """All versions of the model, newest first."""
+        return versions.list_versions(self.client, self.name)
+
+    def ledger(self) -> Ledger:
+        """The chain of entries. Raises RegistryError where it was tampered with."""
+        of_ledger = ledger.ledger_name(self.name)
+        seen = memory(self.store, self.name)
+        return read_ledger(self.name, lambda: versions.list_versions(self.client, of_ledger), seen)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A version that wants to be champion: its digest, its scores, and the rule that it is judged by."""
+
+    digest: str
+    metrics: Mapping[str, Metric]
+    config: PromoteConfig
+
+    def gate(self, champion: str) -> str:
+        """The identity of its comparison with a champion: rule, models, documents."""
+        rule = self.config.model_dump(mode="json", exclude={"require_approval"})
+        return digest_of({"rule": rule, "champion": champion, "challenger": self.digest})
+
+    @property
+    def evaluation_set(self) -> str:
+        """The documents that it was scored on."""
+        return gate.evaluation_set(self.metrics, self.config)
+
+
+def memory(store: Store, name: str) -> Path:
+    """Where this workspace remembers the last entry that it saw of a ledger."""
+    return workspace() / FOLDER / "seen" / f"{digest_of({'registry': str(store), 'name': name})[:16]}.json"
+
+
+def promote(registry: Registry, candidate: Candidate) -> Entry:
+    """Judge a registered version against the champion and carry the verdict out; returns the entry that says so.
+
+    A comparison that the ledger has is not made again, so a second call only heals. Raises RegistryError for a
+    version that is not registered, a champion whose bytes are not what they were, or a ledger that was changed.
+    """
+    for _ in range(_MOST_TRIES):
+        found, known = registry.versions(), registry.ledger()
+        version = with_digest(found, candidate.digest)
+        if version is None:
+            raise not_registered(registry.name, candidate.digest)
+        entry = settled(known, candidate)
+        if entry is None:
+            draft = _judge(known, candidate, found)
+            entry = ledger.append(registry.client, known, draft, version)
+        if entry is not None:
+            heal(registry)
+            return entry
+    raise RegistryError(f"ledger of {registry.name}", found=f"somebody else first, {_MOST_TRIES} times",
+                        expected="a turn", fix="run again when fewer promote at once")  # fmt: skip
+
+
+def settled(known: Ledger, candidate: Candidate) -> Entry | None:
+    """The entry that already answers for a candidate: it is champion, was judged by this rule, or was rolled back."""
+    if known.champion_digest == candidate.digest:
+        return known.champion()
+    return known.is_rolled_back(candidate.digest) or known.verdict(candidate.gate(known.champion_digest))
+
+
+def decide(registry: Registry, *, agree: bool) -> Entry:
+    """A person's answer to the proposal that waits for one. Raises RegistryError when none does."""
+    found, known = registry.versions(), registry.ledger()
+    proposal = waiting(known)
+    version = with_digest(found, proposal.version) if proposal else None
+    if proposal is None or version is None:
+        raise RegistryError(f"ledger of {registry.name}", found="no proposal that waits", expected="one to answer",
+                            fix="`pedigree promote --require-approval` makes one where the gate agrees")  # fmt: skip
+    if agree:
+        check(version)
+    evidence = {"proposal": proposal.digest, "lines": proposal.evidence.get("lines", [])}
+    kind: Kind = "promoted" if agree else "declined"
+    draft = Draft(kind, proposal.champion, proposal.version, proposal.gate, proposal.evaluation_set, evidence)
+    return _append_or_refuse(registry, known, draft, version)
+
+
+def waiting(known: Ledger) -> Entry | None:
+    """The last proposal to replace the present champion that nobody answered."""
+    answers = ("proposed", "promoted", "declined", "rolled back")
+    last = next((entry for entry in reversed(known.entries) if entry.kind in answers), None)
+    return last if last and last.kind == "proposed" else None
+
+
+def rollback(registry: Registry, which: str | None = None) -> Entry:
+    """Make the champion before, or the version of that number or digest, champion again; its bytes are checked first.
+
+    Raises RegistryError when there is none, or when its files are not what was registered.
+    """
+    found, known = registry.versions(), registry.ledger()
+    earlier = known.previous_champion()
+    wanted = which or (earlier.version if earlier else "")
+    version = next((v for v in found if wanted and (str(v.number) == wanted or v.digest.startswith(wanted))), None)
+    if version is None or version.digest == known.champion_digest:
+        raise RegistryError(f"ledger of {registry.name}", found=f"no version to go back to ({wanted or 'none before'})",
+                            expected="a version that is registered and not champion",
+                            fix="`pedigree status` and MLflow's pages list the versions")  # fmt: skip
+    check(version)
+    lines = [f"a person put version {version.number} back in the place of {known.champion_digest[:16] or 'nobody'}"]
+    draft = Draft("rolled back", known.champion_digest, version.digest, "", "", {"lines": lines})
+    return _append_or_refuse(registry, known, draft, version)
+
+
+def heal(registry: Registry) -> None:
+    """Put the aliases and tags where the ledger says."""
+    found, known = registry.versions(), registry.ledger()
+    named, champion = with_alias(found, CHAMPION), with_digest(found, known.champion_digest)
+    if named and (champion is None or named.number != champion.number):
+        registry.client.delete_registered_model_alias(registry.name, CHAMPION)
+    if champion:
+        versions.point(registry.client, CHAMPION, champion)
+    for version in found:
+        last = known.about(version.digest)
+        if last and version.tags.get(VERDICT) != (told := f"{last.kind}, ledger entry {last.number}"):
+            registry.client.set_model_version_tag(registry.name, str(version.number), VERDICT, told)
+
+
+def check(version: Version) -> Contents:
+    """The contents of a version, every byte checked. Raises RegistryError."""
+    contents = Contents.below(versions.fetch(version, workspace() / FOLDER / "fetched" / version.digest))
+    contents.check(version.digest, f"{version.name} version {version.number}")
+    return contents
+
+
+def not_registered(name: str, digest: str) -> RegistryError:
+    """What is told of a version that register did not make."""
+    fix = "run `pedigree run`: register puts it there"
+    return RegistryError(f"model registry, {name}", found=f"no complete version of digest {digest}",
+                         expected="the version that register made", fix=fix)  # fmt: skip
+
+
+def _judge(known: Ledger, candidate: Candidate, found: list[Version]) -> Draft:
+    """The verdict on a candidate as an entry to write."""
+    champion, documents = known.champion_digest, candidate.evaluation_set
+    rival = with_digest(found, champion) if champion else None
+    if champion and rival is None:
+        raise RegistryError(
+            f"champion of {known.name}", found=f"no version of digest {champion}", expected="the version in the ledger",
+            fix="`pedigree rollback` goes back to the champion before; the gate compares with no unknown",
+        )  # fmt: skip
+    against = read_metrics(check(rival).evaluation) if rival else None
+    verdict = gate.judge(candidate.metrics, against, candidate.config, known.looks(documents) + 1)
+    kind = _KINDS[verdict.outcome]
+    if kind == "promoted" and (candidate.config.require_approval or os.environ.get(APPROVAL_VARIABLE)):
+        kind = "proposed"
+    write_whole(page_of(candidate.gate(champion)), draw(verdict, candidate.config, champion, candidate.digest))
+    evidence = {"lines": verdict.lines(), "verdict": verdict.as_json()}
+    return Draft(kind, champion, candidate.digest, candidate.gate(champion), documents, evidence)
+
+
+def page_of(comparison: str) -> Path:
+    """Where the page of a comparison stands in the workspace."""
+    return workspace() / FOLDER / "promotions" / f"{comparison[:16]}.html"
+
+
+def _append_or_refuse(registry: Registry, known: Ledger, draft: Draft, version: Version) -> Entry:
+    entry = ledger.append(registry.client, known, draft, version)
+    heal(registry)
+    if entry is None:
+        raise PedigreeError(f"ledger of {registry.name}", found="another entry was written meanwhile",
+                            expected="the state that you saw", fix="look again, then decide again")  # fmt: skip
+    return entry
