@@ -154,10 +154,12 @@ def guardrails(pool: ProcessPoolExecutor, count: int) -> None:
     """Non-inferiority: passes at a regression of exactly the margin (an error) and at equality (power)."""
     size = typical_detectable()
     margin, rows = 1.5 * size, []
-    for name, change in (("equal", 0.0), ("worse by the margin", margin), ("worse by margin and twice the size", margin + 2 * size)):  # fmt: skip
+    truths = {"equal": 0.0, "worse by the margin": margin, "worse by the margin and twice the size": margin + 2 * size}
+    for name, change in truths.items():
         states = Counter(run(pool, partial(guardrail_state, change, margin), count))
         rows.append([name, *(share(states[state], count) for state in ("holds", "unclear", "broken"))])
-    table(f"A guardrail of margin {margin:.4f}, {count:,} comparisons each", ["truth", "holds", "unclear", "broken"], rows)  # fmt: skip
+    title = f"A guardrail of margin {margin:.4f}, {count:,} comparisons each"
+    table(title, ["truth", "holds", "unclear", "broken"], rows)
 
 
 def coverage(pool: ProcessPoolExecutor, count: int) -> None:
