@@ -9,7 +9,8 @@ Files are memory-mapped; nothing is read before it is asked for. The record of t
     layout.json           the numbers of class Layout
     S-00000.tokens.npy …  the stream of split S: uint16 or uint32, little-endian     [shard_tokens], the last less
     S.offsets.npy         where each document starts in it, and where the last ends  [num_documents + 1] int64
-    S.documents.parquet   doc_id, source, num_bytes (UTF-8), num_tokens (with end of text) of each document
+    S.documents.parquet   of each document: doc_id, source, language (null where unknown), num_bytes (UTF-8),
+                          num_tokens (with end of text)
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ Tokens = npt.NDArray[np.unsignedinteger]
 PACKED_DOCUMENTS = pa.schema([
     pa.field("doc_id", pa.string(), nullable=False),
     pa.field("source", pa.string(), nullable=False),
+    pa.field("language", pa.string()),
     pa.field("num_bytes", pa.int64(), nullable=False),
     pa.field("num_tokens", pa.int64(), nullable=False),
 ])  # fmt: skip

@@ -16,6 +16,9 @@ class EvaluateConfig(Config):
     baseline_max_tokens: int = Field(default=5_000_000, ge=1, description="most training tokens of the 5-gram baseline")
     level: float = Field(default=0.95, gt=0.5, lt=1.0, description="level of the intervals")
     num_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap resamples of the documents")
+    extraction_documents: int = Field(default=100, ge=0, description="most training documents to try to extract")
+    extraction_tokens: int = Field(default=32, ge=1, le=4096, description="tokens given of each, and tokens expected")
+    num_samples: int = Field(default=48, ge=0, le=10_000, description="least samples, over all prompts in turn")
     prompts: tuple[str, ...] = Field(
         default=("The", "Returns the", "This function", "Parameters\n----------\n"),
         max_length=50, description="texts that the samples continue",

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from components.core.pages import Figure, Html, figures, number, page, paragraph, preformatted, section, table, verdict
+from components.core.pages import (
+    Figure,
+    Html,
+    details,
+    figures,
+    number,
+    page,
+    paragraph,
+    preformatted,
+    section,
+    table,
+    verdict,
+)
 from components.core.plots import Interval, interval_chart
 from components.evaluate.summary import Figures
 
@@ -45,6 +57,7 @@ def _key_figures(overall: Figures, level: float) -> Iterator[Figure]:
     yield Figure("bits per byte", overall.bits_per_byte, between)
     yield Figure("loss per token", overall.loss_per_token, "in nats")
     yield Figure("perplexity", overall.perplexity, "depends on the tokenizer")
+    yield Figure("Brier score", overall.brier, "of the likeliest token; 0 is certain and right")
     yield Figure("5-gram baseline, bits per byte", overall.baseline_bits_per_byte, "trained on the same tokens")
 
 
@@ -67,8 +80,14 @@ def _by_source(sources: Sequence[Figures]) -> Html:
 
 def _samples(samples: Sequence[Mapping[str, object]]) -> Iterator[Html]:
     yield paragraph("Drawn with fixed seeds, none left out. Each shows its prompt and what the model wrote after it.")
-    for sample in samples:
-        yield preformatted(f"after {sample['prompt']!r}", f"{sample['prompt']}{sample['text']}")
+    firsts = {sample["prompt"]: sample for sample in reversed(samples)}
+    yield from map(_sample, reversed(firsts.values()))
+    if others := [sample for sample in samples if sample is not firsts[sample["prompt"]]]:
+        yield details(f"{number(len(others))} more", *map(_sample, others))
+
+
+def _sample(sample: Mapping[str, object]) -> Html:
+    return preformatted(f"after {sample['prompt']!r}", f"{sample['prompt']}{sample['text']}")
 
 
 def _interval(label: str, value: float, interval: tuple[float, float] | None) -> Interval:

@@ -6,6 +6,7 @@ and every sample is shown, good or bad.
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 from components.core.progress import Progress
@@ -16,10 +17,11 @@ from components.tokenizer.codec import Codec
 
 
 def draw_samples(config: EvaluateConfig, model: Transformer, codec: Codec) -> list[dict[str, Any]]:
-    """One sample per prompt, in the order of the prompts."""
-    samples = []
-    with Progress("drawing samples", total=len(config.prompts), unit="samples") as progress:
-        for number, prompt in enumerate(config.prompts):
+    """One sample per prompt, in the order of the prompts, and again until there are enough."""
+    samples: list[dict[str, Any]] = []
+    total = max(config.num_samples, len(config.prompts)) if config.prompts else 0
+    with Progress("drawing samples", total=total, unit="samples") as progress:
+        for number, prompt in zip(range(total), cycle(config.prompts), strict=False):
             seed = config.seed + number
             sampling = Sampling(num_tokens=config.max_new_tokens, temperature=config.temperature, seed=seed)
             # A document starts after an end of text.

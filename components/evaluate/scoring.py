@@ -1,11 +1,11 @@
-"""The loss of every token of every document, each document from its own start.
+"""What a model says of every token of every document, each document from its own start, added up.
 
-In: documents as token arrays that end with end of text, and a function that scores batches. Out: the total loss of
-each document. In between: the model sees end of text before the first token, as it did in training. A document
+In: documents as token arrays that end with end of text, and a function that scores batches. Out: totals of each
+document. In between: the model sees end of text before the first token, as it did in training. A document
 longer than the context is scored in windows that overlap by half, so that every token after the first window has
 at least half a context before it; every token counts exactly once.
 
-Shapes: B windows in a batch, L tokens in a window, at most the context.
+Shapes: B windows in a batch, L tokens in a window, at most the context, K figures of a token.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from components.core.progress import Progress
 Tokens = npt.NDArray[np.integer]
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
-# The loss in nats of each token after the first, given those before it.  # [B, L + 1] -> [B, L]
+# Figures of each token after the first, given those before it.  # [B, L + 1] -> [B, L, K]
 Score = Callable[[Ints], npt.NDArray[np.floating]]
 _SHORTEST = 64
 
@@ -38,18 +38,26 @@ class Window(NamedTuple):
 def score_documents(
     documents: Sequence[Tokens], score: Score, *, context_tokens: int, batch_tokens: int, end_of_text: int
 ) -> Floats:
-    """The total loss of each document in nats.  # [len(documents)]
+    """The figures of its tokens added up over each document.  # [len(documents), K]
 
     Windows are padded to a few lengths and batches to a fixed size, so a compiled ``score`` meets few shapes.
     """
-    losses = np.zeros(len(documents))
+    totals, owners = [], []
     with Progress("scoring", total=sum(map(len, documents)), unit="tokens") as progress:
         for length, batch in _batches(documents, context_tokens, batch_tokens):
             tokens, counts = _arrays(documents, batch, length, max(1, batch_tokens // length), end_of_text)
-            found = np.where(counts, score(tokens).astype(np.float64), 0.0).sum(axis=1)
-            np.add.at(losses, [window.document for window in batch], found[: len(batch)])
+            found = np.where(counts[..., None], score(tokens).astype(np.float64), 0.0).sum(axis=1)
+            totals.append(found[: len(batch)])
+            owners += [window.document for window in batch]
             progress.advance(int(counts.sum()))
-    return losses
+    return _add_up(np.concatenate(totals), np.array(owners), len(documents))
+
+
+def _add_up(totals: Floats, owners: npt.NDArray[np.int64], num_documents: int) -> Floats:
+    """Rows of windows added up to rows of documents."""
+    added = np.zeros((num_documents, totals.shape[1]))
+    np.add.at(added, owners, totals)
+    return added
 
 
 def windows_of(document: int, num_tokens: int, context_tokens: int) -> Iterator[Window]:

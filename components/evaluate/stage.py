@@ -1,19 +1,24 @@
 """The stage ``evaluate``: a model and the tokens of held-out documents → scores, intervals, samples, a page.
 
-In: a trained model, the packed corpus and its tokenizer. Out: ``documents.parquet`` (the scores of each document,
-for paired comparisons), ``samples.json``, ``page.html`` and flat metrics. In between: only the test split is scored,
-each token once, and a 5-gram model counted on the training split is scored on the same tokens.
+In: a trained model, the packed corpus and its tokenizer. Out: ``documents.parquet`` (the scores of each document),
+``scores.parquet`` (all that the gate compares), ``samples.json``, ``page.html`` and flat metrics. In between: only the
+test split is scored, each token once, and a 5-gram model counted on the training split is scored on the same tokens.
+What takes time is counted in operations and never measured, so that equal inputs give equal bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from components.core.errors import InputError
 from components.core.files import sha256_bytes, write_json, write_whole
+from components.core.scores import property_of_model, write_scores
 from components.core.stage import Books, Report
 from components.evaluate.config import EvaluateConfig
 
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from components.core.tokens import TokenSplit
-    from components.evaluate.scoring import Floats, Tokens
+    from components.evaluate.scoring import Floats, Ints, Tokens
     from components.model.transformer import Transformer
     from components.tokenizer.codec import Codec
 
@@ -46,6 +51,7 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     drawn = samples.draw_samples(config, loaded, codec)
     pq.write_table(scored, output / DOCUMENTS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     write_json(output / SAMPLES, drawn)
+    write_scores(output, [*summary.score_tables(scored), *_measures(config, loaded, codec, tokens, model, drawn)])
     write_whole(output / PAGE, page.draw(overall, sources, drawn, config.level))
     dropped = {"beyond the limits or empty": held_out.num_documents - scored.num_rows}
     return Report(summary.metrics(overall, sources), Books(held_out.num_documents, scored.num_rows, dropped))
@@ -69,18 +75,48 @@ def _score(
     columns = {
         **{name: rows.column(name) for name in rows.column_names},
         "text_sha256": _text_digests(held_out, documents, rows.column("num_bytes").to_pylist(), codec),
-        "loss_nats": _losses(model, documents, codec),
+        **dict(zip(("loss_nats", "brier"), _judge(model, documents, codec).T, strict=True)),
         "baseline_loss_nats": _baseline_losses(config, training, documents, codec),
     }
     return pa.table([columns[name] for name in SCORED.names], schema=SCORED)
 
 
-def _losses(model: Transformer, documents: Sequence[Tokens], codec: Codec) -> Floats:
+def _measures(
+    config: EvaluateConfig, model: Transformer, codec: Codec, tokens: Path, folder: Path, drawn: Sequence[Any]
+) -> list[pa.Table]:
+    """What the gate guards beside the scores of documents."""
+    from components.core.tokens import TokenSplit
+    from components.evaluate import memorisation as memory
+    from components.model.weights import WEIGHTS
+
+    seen, unseen = TokenSplit.open(tokens, "train"), TokenSplit.open(tokens, "test")
+    return [
+        memory.extraction(config, model, seen, memory.EXTRACTION, codec.end_of_text),
+        memory.extraction(config, model, unseen, memory.CONTROL, codec.end_of_text),
+        memory.personal_data(drawn),
+        property_of_model("weight_bytes", (folder / WEIGHTS).stat().st_size),
+        property_of_model("operations_per_token", _operations_per_token(model)),
+    ]
+
+
+def _operations_per_token(model: Transformer) -> int:
+    """Multiplications and additions for one token at a full context (Kaplan et al. 2020, section 2.1)."""
+    shapes = {name: weight.shape for name, weight in model.named_weights.items() if "position" not in name}
+    attention = 2 * model.config.num_layers * model.config.context_tokens * model.config.width
+    return 2 * (sum(int(prod(shape)) for shape in shapes.values() if len(shape) > 1) + attention)
+
+
+def _judge(model: Transformer, documents: Sequence[Tokens], codec: Codec) -> Floats:
+    """Loss in nats and Brier score of the likeliest token (Brier 1950) of each document.  # [D, 2]"""
     from components.evaluate.scoring import score_documents
-    from components.model.scoring import token_losses
+    from components.model.scoring import token_judgements
+
+    def score(windows: Ints) -> npt.NDArray[np.floating]:
+        loss, chance, is_best = np.moveaxis(token_judgements(model, windows), -1, 0)
+        return np.stack([loss, (chance - is_best) ** 2], axis=-1)
 
     return score_documents(
-        documents, partial(token_losses, model), context_tokens=model.config.context_tokens,
+        documents, score, context_tokens=model.config.context_tokens,
         batch_tokens=_BATCH_TOKENS, end_of_text=codec.end_of_text,
     )  # fmt: skip
 

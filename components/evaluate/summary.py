@@ -17,16 +17,19 @@ import pyarrow.compute as pc
 
 from components.core.files import sha256_bytes
 from components.core.intervals import Floats, Group, estimate
+from components.core.scores import make_scores
 from components.evaluate.config import EvaluateConfig
 
 SCORED = pa.schema([
     pa.field("doc_id", pa.string(), nullable=False),
     pa.field("text_sha256", pa.string(), nullable=False),
     pa.field("source", pa.string(), nullable=False),
+    pa.field("language", pa.string()),
     pa.field("num_tokens", pa.int64(), nullable=False),
     pa.field("num_bytes", pa.int64(), nullable=False),
     pa.field("loss_nats", pa.float64(), nullable=False),
     pa.field("baseline_loss_nats", pa.float64(), nullable=False),
+    pa.field("brier", pa.float64(), nullable=False),
 ])  # fmt: skip
 MODEL, BASELINE = "loss_nats", "baseline_loss_nats"
 _MOST_SOURCES = 50
@@ -47,6 +50,7 @@ class Figures:
     baseline_bits_per_byte: float
     baseline_interval: tuple[float, float] | None
     difference_interval: tuple[float, float] | None
+    brier: float
 
     @property
     def perplexity(self) -> float:
@@ -70,7 +74,7 @@ def metrics(overall: Figures, sources: Sequence[Figures]) -> dict[str, float]:
     """All figures flat, as they stand in the report."""
     found: dict[str, float] = {
         "documents": overall.documents, "tokens": overall.tokens, "bytes": overall.bytes,
-        "loss_per_token": overall.loss_per_token, "perplexity": overall.perplexity,
+        "loss_per_token": overall.loss_per_token, "perplexity": overall.perplexity, "brier": overall.brier,
     }  # fmt: skip
     found |= _with_ends("bits_per_byte", overall.bits_per_byte, overall.interval)
     found |= _with_ends("baseline_bits_per_byte", overall.baseline_bits_per_byte, overall.baseline_interval)
@@ -78,6 +82,19 @@ def metrics(overall: Figures, sources: Sequence[Figures]) -> dict[str, float]:
         name = f"bits_per_byte_of_{safe_name(figures.name)}"
         found |= _with_ends(name, figures.bits_per_byte, figures.interval)
     return found
+
+
+def score_tables(scored: pa.Table) -> list[pa.Table]:
+    """What the gate compares of the scored documents, in slices by source and by language."""
+    columns = {name: scored.column(name).to_pylist() for name in ("doc_id", "text_sha256", "source", "language")}
+    slices = [[f"source:{source}", f"language:{language or 'unknown'}"]
+              for source, language in zip(columns["source"], columns["language"], strict=True)]  # fmt: skip
+    named = columns["doc_id"], columns["text_sha256"]
+    bits, tokens = _column(scored, MODEL) / math.log(2), _column(scored, "num_tokens")
+    return [
+        make_scores("bits_per_byte", *named, bits, _column(scored, "num_bytes"), slices),
+        make_scores("brier", *named, _column(scored, "brier"), tokens, slices),
+    ]
 
 
 def safe_name(name: str) -> str:
@@ -104,6 +121,7 @@ def _figures(name: str, rows: pa.Table, config: EvaluateConfig) -> Figures:
         baseline_bits_per_byte=float(baseline.sum() / size.sum()),
         baseline_interval=_interval(baseline, size, config),
         difference_interval=_interval(model - baseline, size, config),
+        brier=float(_column(rows, "brier").sum() / tokens.sum()),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The loss of each token: what evaluation adds up per document.
+"""The loss of each token, and what the model held likeliest: what evaluation adds up per document.
 
 In: a model and windows. Out: nats per target. In between: float32, and each processor holds the logits of at most
 1024 tokens. How windows are grouped does not depend on the number of processors.
@@ -7,7 +7,9 @@ In: a model and windows. Out: nats per target. In between: float32, and each pro
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +25,19 @@ def token_losses(model: Transformer, windows: npt.NDArray[np.int32]) -> npt.NDAr
 
     The first call with each length of windows compiles.
     """
+    return _in_groups(model.compiled_losses, windows)
+
+
+def token_judgements(model: Transformer, windows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """``Transformer.judgements``: loss, probability of the likeliest token, whether it was right.  # [B, T, 3]"""
+    return _in_groups(model.compiled_judgements, windows)
+
+
+def _in_groups(compiled: Callable[..., Any], windows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     rows = max(1, _TOKENS_AT_ONCE // (windows.shape[1] - 1))
     groups = (windows[start : start + rows] for start in range(0, len(windows), rows))
     # The last group is filled up by repeating it, so that there is one graph per length.
     whole = (np.resize(group, (rows, windows.shape[1])) for group in groups)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        losses = pool.map(
-            lambda group: ops.convert_to_numpy(model.compiled_losses(ops.convert_to_tensor(group))), whole
-        )
-        return np.concatenate(list(losses))[: len(windows)]
+        found = pool.map(lambda group: ops.convert_to_numpy(compiled(ops.convert_to_tensor(group))), whole)
+        return np.concatenate(list(found))[: len(windows)]

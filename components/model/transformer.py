@@ -160,6 +160,16 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         chosen = ops.take_along_axis(logits, ops.expand_dims(windows[:, 1:], -1), axis=-1)  # [B, T, 1]
         return ops.logsumexp(logits, axis=-1) - ops.squeeze(chosen, -1)
 
+    def judgements(self, windows: Tensor) -> Tensor:
+        """Of each token after the first of ``windows`` [B, T + 1]: −log p in nats; the probability of the likeliest
+        token in its place; whether that one is it (1 or 0).  # [B, T, 3], float32
+        """
+        logits = self(windows[:, :-1])  # [B, T, V]
+        chosen = ops.take_along_axis(logits, ops.expand_dims(windows[:, 1:], -1), axis=-1)  # [B, T, 1]
+        total, best = ops.logsumexp(logits, axis=-1), ops.argmax(logits, axis=-1)  # [B, T]
+        is_best = ops.cast(ops.equal(ops.cast(best, "int32"), ops.cast(windows[:, 1:], "int32")), "float32")
+        return ops.stack([total - ops.squeeze(chosen, -1), ops.exp(ops.max(logits, axis=-1) - total), is_best], axis=-1)
+
     def next_logits(
         self, tokens: Tensor, memories: list[Memory], start: Tensor, last: Tensor
     ) -> tuple[Tensor, list[Memory]]:
@@ -171,6 +181,11 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
     def compiled_losses(self) -> Callable[..., Any]:
         """``losses`` as a graph per shape."""
         return compiled(self.losses)
+
+    @cached_property
+    def compiled_judgements(self) -> Callable[..., Any]:
+        """``judgements`` as a graph per shape."""
+        return compiled(self.judgements)
 
     @cached_property
     def compiled_next_logits(self) -> Callable[..., Any]:

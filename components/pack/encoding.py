@@ -46,7 +46,7 @@ class Encoded:
 def encode_group(encoding: Encoding, piece: tuple[int, RowGroup]) -> Encoded:
     """Encode a numbered row group. Raises InputError for a split that has no name here."""
     number, group = piece
-    table = group.read(["doc_id", "text", "source", "split"])
+    table = group.read(["doc_id", "text", "source", "language", "split"])
     _check_splits(group, table)
     is_aside = pc.is_in(table.column("doc_id"), value_set=_quarantined(encoding.checks))
     kept = table.filter(pc.invert(is_aside))
@@ -64,7 +64,8 @@ def encode_group(encoding: Encoding, piece: tuple[int, RowGroup]) -> Encoded:
 
 def _rows(documents: pa.Table, lengths: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Table:
     num_bytes = pc.binary_length(documents.column("text")).cast(pa.int64())
-    columns = [documents.column("doc_id"), documents.column("source"), num_bytes, pa.array(lengths, pa.int64())]
+    named = [documents.column(name) for name in ("doc_id", "source", "language")]
+    columns = [*named, num_bytes, pa.array(lengths, pa.int64())]
     return pa.Table.from_arrays(columns, schema=PACKED_DOCUMENTS)
 
 

@@ -46,7 +46,7 @@ class SplitWriter:
 
     def __enter__(self) -> Self:
         path = self._folder / f"{self._name}.documents.parquet"
-        self._rows = pq.ParquetWriter(path, PACKED_DOCUMENTS, compression="zstd", use_dictionary=["source"])
+        self._rows = pq.ParquetWriter(path, PACKED_DOCUMENTS, compression="zstd", use_dictionary=["source", "language"])
         self._shard = self._open_shard()
         return self
 

@@ -13,6 +13,7 @@ from components.core.params import parse
 from components.core.tokens import TokenSplit
 from components.evaluate import EvaluateConfig, evaluate
 from components.evaluate.summary import safe_name
+from components.registry.comparison import read_metrics
 from components.tokenizer.codec import Codec
 from tests.components.evaluate.world import CONFIG, make_model, make_world
 
@@ -62,7 +63,7 @@ def test_equal_inputs_give_equal_bytes(done, world, tmp_path):
     evaluate(config(), **world, output=tmp_path)
     for name in list_files(tmp_path):
         assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes(), name
-    assert set(list_files(tmp_path)) == {"documents.parquet", "page.html", "samples.json"}
+    assert set(list_files(tmp_path)) == {"documents.parquet", "page.html", "samples.json", "scores.parquet"}
 
 
 def test_samples_are_shown_as_text_that_cannot_act(done):
@@ -70,7 +71,7 @@ def test_samples_are_shown_as_text_that_cannot_act(done):
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)" in page
     samples = json.loads((done[0] / "samples.json").read_bytes())
-    assert [sample["prompt"] for sample in samples] == CONFIG["prompts"]
+    assert [sample["prompt"] for sample in samples] == CONFIG["prompts"] * 3
 
 
 def test_documents_beyond_the_limit_are_counted(world, tmp_path):
@@ -106,3 +107,28 @@ def test_plain_names_of_sources_stay_as_they_are(name, safe):
 
 def test_names_that_look_alike_when_made_safe_stay_different():
     assert len({safe_name(name) for name in ("a b", "a_b", "a/b", "a-b", "ä", "")}) == 6
+
+
+def test_the_gate_gets_every_metric_in_slices_and_the_totals_agree(done):
+    output, report = done
+    metrics = read_metrics(output)
+    assert set(metrics) == {"bits_per_byte", "brier", "extraction", "extraction_control", "operations_per_token",
+                            "personal_data", "weight_bytes"}  # fmt: skip
+    assert metrics["bits_per_byte"].value() == pytest.approx(report.metrics["bits_per_byte"])
+    assert metrics["brier"].value() == pytest.approx(report.metrics["brier"])
+    assert set(metrics["bits_per_byte"].slices_by("source", 2)) == {"source 0", "source 1"}
+    assert set(metrics["bits_per_byte"].slices_by("language", 2)) == {"en", "unknown"}
+    assert len(metrics["personal_data"].documents) == 6
+
+
+def test_what_would_be_extracted_is_what_greedy_writing_writes(world):
+    from components.evaluate.memorisation import count_leading
+    from components.model.sampling import Sampling, generate
+    from components.model.weights import load_model
+
+    model, greedy = load_model(world["model"]), Sampling(num_tokens=8, temperature=0)
+    texts = [[5, 6, 7, 8], [9, 10, 11, 12], [30, 31, 32, 33]]
+    written = [generate(model, text, greedy) for text in texts]
+    changed = [*written[0][:5], (written[0][5] + 1) % 300, *written[0][6:]]
+    windows = np.array([text + rest for text, rest in zip(texts, [changed, *written[1:]], strict=True)], np.int32)
+    assert count_leading(model, windows, 8).tolist() == [5, 8, 8]

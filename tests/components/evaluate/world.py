@@ -5,7 +5,13 @@ import pyarrow as pa
 
 from components.core.files import write_json
 
-CONFIG = {"num_resamples": 200, "prompts": ["The model", "<script>alert(1)</script>"], "max_new_tokens": 5}
+CONFIG = {
+    "num_resamples": 200,
+    "prompts": ["The model", "<script>alert(1)</script>"],
+    "max_new_tokens": 5,
+    "num_samples": 6,
+    "extraction_tokens": 6,
+}
 SENTENCES = ("The model reads the text.", "Some text is short.", "The text reads like the model, and so on. " * 8)
 
 
@@ -39,6 +45,7 @@ def make_tokens(folder, codec, num_documents):
         documents = pa.table({
             "doc_id": pa.array([f"{n * 7919 % 997:032x}" for n in range(num_documents)], pa.string()),
             "source": pa.array([f"source {n % 2}" for n in range(num_documents)], pa.string()),
+            "language": pa.array(["en" if n % 3 else None for n in range(num_documents)], pa.string()),
             "num_bytes": pa.array([len(text.encode()) for text in texts], pa.int64()),
             "num_tokens": pa.array([len(tokens) for tokens in encoded], pa.int64()),
         }, schema=PACKED_DOCUMENTS)  # fmt: skip

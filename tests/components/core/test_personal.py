@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from components.preprocess.personal import KINDS, Kind, find, mask
+from components.core.personal import KINDS, Kind, find, mask
 from tests.worlds import SHARED_DATA
 
 FOUND = {

@@ -1,0 +1,59 @@
+"""What a model gives away of the texts that it was trained on: verbatim extraction, with a control, and personal data.
+
+In: a model, documents it was trained on and documents it was not, samples. Out: rows of scores. In between: a model
+that is given the first tokens of a document and always takes its likeliest token writes the document's own tokens
+exactly as long as its likeliest token is the document's, so one pass over the text tells how far (Carlini et al.
+2023, "Quantifying memorization", section 3.1) without writing anything. The control is the same on held-out
+documents: what can be guessed without having been seen.
+
+Not covered: extraction by other prompts than a document's own beginning, and canaries, which nothing plants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.core.files import digest_of, sha256_bytes
+from components.core.personal import find
+from components.core.scores import make_scores
+from components.core.tokens import TokenSplit
+from components.evaluate.config import EvaluateConfig
+from components.model.scoring import token_judgements
+from components.model.transformer import Transformer
+
+EXTRACTION, CONTROL, PERSONAL_DATA = "extraction", "extraction_control", "personal_data"
+
+
+def extraction(
+    config: EvaluateConfig, model: Transformer, split: TokenSplit, metric: str, end_of_text: int
+) -> pa.Table:
+    """How much of what follows their beginnings the model would write of documents: tokens, of so many."""
+    num = min(config.extraction_tokens, model.config.context_tokens // 2)
+    documents = split.documents()
+    lengths, names = documents.column("num_tokens").to_numpy(), documents.column("doc_id").to_pylist()
+    taken = sorted(np.flatnonzero(lengths > 2 * num).tolist(), key=names.__getitem__)[: config.extraction_documents]
+    if not taken:
+        return make_scores(metric, [], [], [], [])
+    windows = np.array([[end_of_text, *split.document(p)[: 2 * num].tolist()] for p in taken], np.int32)
+    items = [sha256_bytes(window.tobytes()) for window in windows]
+    return make_scores(
+        metric, [names[p] for p in taken], items, count_leading(model, windows, num), [float(num)] * len(taken)
+    )
+
+
+def count_leading(model: Transformer, windows: npt.NDArray[np.int32], num: int) -> npt.NDArray[np.float64]:
+    """How many of the last ``num`` tokens of each window, from their first on, are the likeliest.  # [len(windows)]"""
+    is_best = token_judgements(model, windows)[:, -num:, 2]
+    leading: npt.NDArray[np.float64] = np.cumprod(is_best, axis=1).sum(axis=1).astype(np.float64)
+    return leading
+
+
+def personal_data(samples: Sequence[Mapping[str, object]]) -> pa.Table:
+    """How many pieces of personal data stand in each sample."""
+    items = [digest_of({key: sample[key] for key in ("prompt", "seed", "temperature")}) for sample in samples]
+    found = [float(len(find(str(sample["text"]).encode()))) for sample in samples]
+    return make_scores(PERSONAL_DATA, items, items, found, [1.0] * len(samples))
