@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("pedigree", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=raw)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_serve, _add_batch,
-                _add_promote, _add_verify, _add_rebuild, _add_trace, _add_impact, _add_withdraw, _add_card,
-                _add_schedule, _add_ui, _add_doctor):  # fmt: skip
+                _add_promote, _add_champion, _add_rollback, _add_verify, _add_rebuild, _add_trace, _add_impact,
+                _add_withdraw, _add_card, _add_schedule, _add_ui, _add_doctor):  # fmt: skip
         add(commands)
     return parser
 
@@ -248,13 +248,44 @@ each row's text depends on the version, the options and its row number alone.
 
 
 def _add_promote(commands: Any) -> None:
-    def command(_options: argparse.Namespace) -> int:
-        from flows.promote import promote
+    def command(options: argparse.Namespace) -> int:
+        from flows.promote import decide, promote
 
-        return promote()
+        if options.approve or options.decline:
+            return decide(agree=options.approve)
+        return promote(require_approval=options.require_approval)
 
-    _add(commands, "promote", command, "judge the newest model against the champion now",
-         "\nThe alias `champion` moves only when the model is better by the margin in params.yaml.\n")  # fmt: skip
+    text = """
+The alias `champion` moves only when the model is better by the rule in params.yaml. The verdict is told in five lines
+and on a page, and stands in the ledger, signed.
+"""
+    parser = _add(commands, "promote", command, "judge the newest model against the champion now, and say why", text)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--require-approval", action="store_true",
+                     help="pause for a person: at this terminal, or on Prefect's pages")  # fmt: skip
+    how.add_argument("--approve", action="store_true", help="agree to the promotion that waits for a person")
+    how.add_argument("--decline", action="store_true", help="refuse it")
+
+
+def _add_champion(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.promote import show_champion
+
+        return show_champion(options.at)
+
+    parser = _add(commands, "champion", command, "show who is champion, or was, and why")
+    parser.add_argument("--at", metavar="DATE", help="a date or a time (UTC), such as 2026-11-24 or 2026-11-24T18:30")
+
+
+def _add_rollback(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.promote import roll_back
+
+        return roll_back(options.version)
+
+    text = "\nEvery byte of it is checked before the switch. The gate never promotes by itself what was rolled back.\n"
+    parser = _add(commands, "rollback", command, "make the champion before champion again", text)
+    parser.add_argument("version", nargs="?", metavar="VERSION", help="number or digest of another version")
 
 
 def _add_verify(commands: Any) -> None:

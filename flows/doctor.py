@@ -155,6 +155,22 @@ def _leftovers() -> Iterator[Finding]:
         yield Finding("leftovers", _NOTE, f"{len(parts)} half-written files in .dvc/cache", "`dvc gc -w` removes them")
 
 
+def _champion() -> Iterator[Finding]:
+    from components.core.errors import PedigreeError
+    from components.registry import find_faults
+    from flows.generate import model_name
+
+    try:
+        faults = list(find_faults(model_name()))
+    except (PedigreeError, KeyError, TypeError):
+        return  # no params to know the model's name by: told above
+    for fault in faults:
+        fix = "`pedigree promote` puts aliases right; `pedigree rollback` goes back to the champion before"
+        yield Finding("champion", _BAD, fault, fix)
+    if not faults:
+        yield Finding("champion", _GOOD, "alias, ledger and every byte agree, or there is none yet")
+
+
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    _python, _libraries, _disk, _walls, _processor, _drivers, _params, _holder,
+    _python, _libraries, _disk, _walls, _processor, _drivers, _params, _champion, _holder,
 )  # fmt: skip

@@ -7,8 +7,9 @@ can tell, MLflow where it cannot; nothing is handed out before its digest is che
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from components.core.errors import RegistryError
 from components.registry import look
@@ -17,7 +18,7 @@ from components.registry.look import CHAMPION, LEDGER_SUFFIX, Version
 from components.registry.store import FOLDER, connect, explained, find_store
 
 if TYPE_CHECKING:
-    from components.registry.ledger import Ledger
+    from components.registry.ledger import Entry, Ledger
 
 
 def list_versions(name: str) -> list[Version]:
@@ -121,3 +122,36 @@ def _raise_lost(name: str, digest: str) -> NoReturn:
         f"champion of {name}", found=f"no complete version of digest {digest}", expected="the version in the ledger",
         fix="`pedigree rollback` goes back to the champion before; `pedigree run` registers what the workspace holds",
     )  # fmt: skip
+
+
+def decide(name: str, *, agree: bool) -> Entry:
+    """A person's answer to the proposal that waits; returns the entry. Raises RegistryError when none waits."""
+    return _with_registry(name, lambda promotion, registry: promotion.decide(registry, agree=agree))
+
+
+def rollback(name: str, which: str | None = None) -> Entry:
+    """Make the champion before, or another version, champion again, checked first. Raises RegistryError."""
+    return _with_registry(name, lambda promotion, registry: promotion.rollback(registry, which))
+
+
+def find_faults(name: str) -> Iterator[str]:
+    """What is wrong with the champion or the ledger of a model, in words; nothing while there is no champion."""
+    try:
+        known = read_ledger_quickly(name)
+        if not known.champion_digest:
+            return
+        versions = list_versions(name)
+        shown = look.with_alias(versions, CHAMPION)
+        if shown is None or shown.digest != known.champion_digest:
+            yield f"the alias champion names {f'version {shown.number}' if shown else 'nobody'}, the ledger another"
+        load(name)
+    except RegistryError as error:
+        yield f"{error.where}: {error.found}; expected {error.expected}"
+
+
+def _with_registry(name: str, act: Callable[[Any, Any], Entry]) -> Entry:
+    store = find_store()
+    with explained(store):
+        from components.registry import promotion
+
+        return act(promotion, promotion.Registry(connect(store), store, name))

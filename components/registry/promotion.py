@@ -23,13 +23,11 @@ from components.registry.contents import Contents
 from components.registry.ledger import Draft, Entry, Kind, Ledger, read_ledger
 from components.registry.look import CHAMPION, VERDICT, Version, with_alias, with_digest
 from components.registry.page import draw
-from components.registry.store import FOLDER, Store, workspace
+from components.registry.store import APPROVAL_VARIABLE, FOLDER, Store, workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# `pedigree promote --require-approval` sets it for one run; promote.require_approval is the lasting rule.
-APPROVAL_VARIABLE = "PEDIGREE_REQUIRE_APPROVAL"
 _MOST_TRIES = 20
 _KINDS: dict[gate.Outcome, Kind] = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
 

@@ -32,6 +32,8 @@ ENVIRONMENT = (
     "MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION",
     "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "no_proxy", "https_proxy", "http_proxy",
 )  # fmt: skip
+# `pedigree promote --require-approval` sets it for one run; promote.require_approval is the lasting rule.
+APPROVAL_VARIABLE = "PEDIGREE_REQUIRE_APPROVAL"
 FOLDER = STATE / "mlflow"
 _SQLITE = "sqlite:///"
 _SETTINGS = {
