@@ -30,7 +30,7 @@ from stdnum.in_ import aadhaar
 from stdnum.it import codicefiscale
 from stdnum.us import ssn
 
-from components.preprocess.strings import replaced, utf8_values
+from components.core.strings import replaced, utf8_values
 
 Kind = Literal["secret", "email", "iban", "card", "national_id", "ip", "phone"]
 # The order in which a text is claimed: what a card number took is no telephone number any more.

@@ -17,7 +17,7 @@ import re2
 from ftfy import fix_encoding
 from ftfy.badness import BADNESS_RE
 
-from components.preprocess.strings import replaced, utf8_values
+from components.core.strings import replaced, utf8_values
 
 
 class Repaired(NamedTuple):
