@@ -12,8 +12,9 @@ from components.core import errors
 from flows.cli import _parser
 from tests.flows.toys import Toy
 
-COMMANDS = ("run", "plan", "status", "refresh", "recipe", "generate", "serve", "batch", "promote", "champion",
-            "rollback", "verify", "rebuild", "trace", "impact", "withdraw", "card", "schedule", "ui", "doctor")  # fmt: skip
+COMMANDS = ("run", "plan", "status", "refresh", "recipe", "generate", "serve", "batch", "promote",
+            "champion", "rollback", "verify", "rebuild", "trace", "impact", "withdraw", "card", "schedule", "ui",
+            "doctor")  # fmt: skip
 
 
 def test_help_is_immediate_and_names_every_command_and_exit_code(toy: Toy) -> None:
