@@ -32,7 +32,7 @@ _HOW = {COPY: "a copy of it that was kept"}
 
 @dataclass(frozen=True)
 class Seen:
-    """One version with the indexes of its trainings, the last first; ``fault`` says why there are none."""
+    """One version with the indexes of its trainings, its own first; ``fault`` says why there are none."""
 
     version: Version
     exposures: Sequence[Exposure] = ()
@@ -123,7 +123,7 @@ def _exposures(version: Version, keys: Mapping[str, PublicKey]) -> Iterator[Expo
     if statement.digest != version.digest:
         raise InputError(str(folder), found=f"a statement of version {statement.digest[:16]}",
                          expected=version.digest, fix="`pedigree run register` attests it anew")  # fmt: skip
-    for resource in reversed(statement.predicate.runDetails.byproducts):
+    for resource in statement.predicate.runDetails.byproducts:
         if resource.name.startswith(BYPRODUCT):
             yield Exposure(INDEX, resource.name.removeprefix(BYPRODUCT), resource.digest["sha256"])
 

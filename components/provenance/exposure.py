@@ -119,7 +119,7 @@ FirstSteps = Callable[[Mapping[str, Any], Path, Path, Path], npt.NDArray[np.int6
 
 
 def index_trainings(index: Path, data: Path, model: str, window_steps: FirstSteps) -> list[Resource]:
-    """Index every training behind a model (its digest); returns what a statement says of each index.
+    """Index every training behind a model (its digest), its own first; returns what a statement says of each index.
 
     ``window_steps(params, tokens, checks, model)`` gives the first step of each window. Raises InputError for an
     artifact that is not below ``data``.

@@ -142,3 +142,19 @@ def test_we_accept_the_manifest_of_the_tool_of_openssf_and_refuse_a_changed_one(
     bundle["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(payload).encode()).decode()
     with pytest.raises(InputError, match="a signature of other bytes"):
         read_manifest(json.dumps(bundle).encode(), BELIEVED, "theirs")
+
+
+def test_the_readers_of_in_toto_and_slsa_understand_the_statement(root, tmp_path):
+    from google.protobuf.json_format import ParseDict
+    from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
+    from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
+    from in_toto_attestation.v1.statement import Statement
+
+    make_version(root, tmp_path / "version", ED25519)
+    envelope = read_json(tmp_path / "version/provenance/attestation.json")
+    payload = json.loads(base64.b64decode(envelope["payload"]))
+    theirs = Statement.copy_from_pb(ParseDict(payload, type(Statement([], "x", {}).pb)()))
+    theirs.validate()
+    ParseDict(payload["predicate"], Provenance())
+    for dependency in payload["predicate"]["buildDefinition"]["resolvedDependencies"]:
+        ResourceDescriptor.copy_from_pb(ParseDict(dependency, type(ResourceDescriptor(name="x").pb)())).validate()

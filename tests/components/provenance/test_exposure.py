@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from components.core.errors import InputError
 from components.core.files import read_json
 from components.core.records import artifact_digest
 from components.core.tokens import Stream, TokenSplit
+from components.provenance.attest import Order, attest, dependencies
+from components.provenance.evidence import read_chain
 from components.provenance.exposure import (
     BYPRODUCT,
     COPY,
@@ -21,7 +24,7 @@ from components.provenance.exposure import (
 )
 from components.provenance.paging import PAGE_BYTES, PagedRows, write_rows
 from components.train.schedule import windows_of_step
-from tests.components.provenance.world import CONTEXT, make_chain, make_raw
+from tests.components.provenance.world import CONTEXT, finish, make_chain, make_raw, order_of, weights
 
 SEED, BATCH, STEPS = 7, 3, 4
 
@@ -161,3 +164,21 @@ def test_a_training_is_indexed_from_its_record(tmp_path):
         ({"seed": 1, "num_steps": 5}, root / "data/pack", root / "data/validate/documents", root / "data/train")
     ]
     assert Exposure(root / "index", model, resource.digest["sha256"]).total("sources", "letters").documents == 18
+
+
+def test_a_model_that_was_trained_on_from_another_has_both_indexes_and_names_its_parent(tmp_path):
+    root = make_chain(tmp_path / "workspace")
+    data = root / "data"
+    inputs = {"tokens": data / "pack", "checks": data / "validate/documents", "parent": data / "train"}
+    tuned = finish(data / "tuned", "train", {"seed": 2}, inputs, weights(2))
+    order = Order("tuned", {**order_of(root).parts, "model": tuned}, data, root, root / "code")
+    parent, model = artifact_digest(data / "train"), artifact_digest(tuned)
+    steps = index_trainings(root / "index", data, model, lambda *_: window_steps(26))
+    assert [resource.name for resource in steps] == [BYPRODUCT + model, BYPRODUCT + parent]
+    attest(order, Ed25519PrivateKey.generate(), steps, tmp_path / "version")
+    folder = tmp_path / "version/provenance"
+    chain = read_chain(folder, order.ends, "test")
+    assert [digest for digest, _ in chain.parents(model)] == [parent]
+    roles = {r.digest["sha256"]: r.annotations.get("role") for r in dependencies(folder, chain, order.ends)}
+    assert (roles[parent], roles[model]) == ("parent model", "model")
+    assert f"Parent model: `{parent}`" in (folder / "model-card.md").read_text()
