@@ -34,7 +34,7 @@ SHAPES = {
     "medium: 6 layers, 384 wide": ModelConfig(width=384, num_layers=6, num_heads=6, feed_forward_width=1536),
 }
 NUM_STREAMS, NUM_TOKENS, PROMPT_TOKENS = 32, 128, 64
-SECONDS_PER_TURN, NUM_TURNS = 0.5, 6
+SECONDS_PER_TURN, NUM_TURNS = 0.5, 4
 
 # The plain decoder that one writes first in PyTorch: fused attention, in-place cache, no compilation.
 TORCH = """
