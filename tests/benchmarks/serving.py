@@ -244,7 +244,8 @@ def soak(seconds: float) -> None:
             memory = promote_and_roll_back(server, folder, seconds)
             for thread in threads:
                 thread.join()
-            failed = sum(line["status"] not in (200, 400) for line in server.requests)
+            written = [line["status"] for line in server.requests if line["route"] == "/v1/completions"]
+            failed = sum(status not in (200, 400) for status in written)
             print(f"{count[0]} answers in {seconds:.0f} s, {len(faults)} mixed or wrong, {failed} failed requests")
             third = memory[len(memory) // 3]
             print(f"memory: {third:.0f} MB after a third, {memory[-1]:.0f} MB at the end, {max(memory):.0f} at most")
