@@ -2,7 +2,9 @@
 
     config        ModelConfig: what a model is
     transformer   the model itself
-    kernels       attention and loss with their gradients written out
+    formulas      its formulas as the papers write them; backends/ has the same ones for fast training
+    dropout       dropout that a step's number decides
+    lora, int8    low-rank adapters; weights of one byte
     scoring       loss of each token
     sampling      text from a model
     decoding      many texts at once on a processor, for serving; its kernels in decoding_kernels

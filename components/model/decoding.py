@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from components.core.errors import InputError
 from components.model.config import ModelConfig
 from components.model.decoding_kernels import (
     MOST_TOP,
@@ -30,7 +31,7 @@ from components.model.decoding_kernels import (
     Written,
     advance,
 )
-from components.model.weights import read_config, read_weights, weight_shapes
+from components.model.weights import CONFIG, read_config, read_weights, weight_shapes
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,14 @@ class Decoder:
 def load_weights(folder: Path) -> tuple[ModelConfig, Weights]:
     """The sizes and the weights of a model that ``save_model`` wrote. Raises InputError as ``load_model`` does."""
     config = read_config(folder)
+    if not config.is_gpt_2:
+        raise InputError(
+            str(folder / CONFIG),
+            found=f"{config.norm}, {config.activation}, {config.positions} positions, {config.output} output, "
+            f"{config.key_value_heads} heads of keys for {config.num_heads} of queries",
+            expected="the choices of GPT-2, the only ones that this decoder knows",
+            fix="write with `components.model.sampling`, or train a model of those choices",
+        )
     return config, prepare(config, read_weights(folder, weight_shapes(config)))
 
 

@@ -1,48 +1,81 @@
 """A decoder-only Transformer: token numbers in, logits of each next token out.
 
-Learned positions, pre-norm, causal multi-head attention, exact GELU, output tied to the embedding, as in GPT-2
-(Radford et al. 2019, section 2.3). The residual stream is float32; the matrix products may run in bfloat16.
-What is true in between: a later token never changes an earlier logit, and a cache changes no logit.
+Pre-norm and causal, as GPT-2 (Radford et al. 2019, section 2.3); ``ModelConfig`` chooses norm, activation, positions,
+output and how many heads of keys and values there are. The residual stream is float32; the matrix products may run in
+bfloat16. What is true in between: a later token never changes an earlier logit, and a cache changes no logit.
 
 Shape letters:
     B sequences   T tokens of a sequence   C context, the most tokens   V vocabulary
     D width       H heads                  K = D / H width of a head    F feed-forward width
+    G heads of keys and values             (H + 2G) K queries, keys and values side by side
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from components.model.backends.tensorflow import compiled
+from components.model import formulas
+from components.model.backends import backend
 from components.model.config import ModelConfig
-from components.model.kernels import cached_attention, causal_attention, layer_norm
 
 Tensor = Any
-Memory = tuple[Tensor, Tensor]  # keys and values of one block, with room for the whole context: [B, H, C, K] each
+Memory = tuple[Tensor, Tensor]  # keys and values of one block, with room for the whole context: [B, G, C, K] each
 ComputeType = Literal["float32", "bfloat16"]
+Drop = Callable[[Tensor], Tensor]
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _INITIAL_DEVIATION = 0.02
 
 
-class LayerNorm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """``kernels.layer_norm`` with its weights, in float32."""
+class Formulas(Protocol):
+    """Who computes the pieces between the matrix products: the plain ``formulas``, or a backend's kernels."""
 
-    def __init__(self, width: int, name: str) -> None:
+    def layer_norm(self, x: Tensor, gamma: Tensor, beta: Tensor, out_type: str) -> Tensor: ...
+    def rms_norm(self, x: Tensor, gamma: Tensor, out_type: str) -> Tensor: ...
+    def add(self, x: Tensor, branch: Tensor, bias: Tensor | None) -> Tensor: ...
+    def gelu(self, x: Tensor, bias: Tensor) -> Tensor: ...
+    def swiglu(self, x: Tensor) -> Tensor: ...
+    def attend(self, joined: Tensor, config: ModelConfig) -> Tensor: ...
+    def next_token_loss(self, hidden: Tensor, output: Tensor, targets: Tensor, z_weight: float = 0.0) -> Tensor: ...
+
+
+class Norm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """The norm that the config chooses, with its weights; float32 in, the compute type out."""
+
+    def __init__(self, config: ModelConfig, compute_type: ComputeType, name: str) -> None:
         super().__init__(name=name, dtype="float32")
-        self.gamma = self.add_weight(shape=(width,), initializer="ones", name="gamma")  # [D]
-        self.beta = self.add_weight(shape=(width,), initializer="zeros", name="beta")  # [D]
+        self.out_type = compute_type
+        self.gamma = self.add_weight(shape=(config.width,), initializer="ones", name="gamma")  # [D]
+        has_beta = config.norm == "layer_norm"
+        self.beta = self.add_weight(shape=(config.width,), initializer="zeros", name="beta") if has_beta else None
 
-    def call(self, x: Tensor) -> Tensor:
-        """``x`` with mean 0 and variance 1, scaled and moved.  # [..., D]"""
-        return layer_norm(x, self.gamma, self.beta)
+    def call(self, x: Tensor, by: Formulas = formulas) -> Tensor:
+        """``x`` normalised.  # [..., D]"""
+        if self.beta is None:
+            return by.rms_norm(x, self.gamma, self.out_type)
+        return by.layer_norm(x, self.gamma, self.beta, self.out_type)
+
+
+class Projection(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
+    """x · kernel, all tokens in one matrix product; takes LoRA and int8 as every Keras Dense."""
+
+    def __init__(self, in_width: int, out_width: int, compute_type: ComputeType, name: str) -> None:
+        super().__init__(
+            out_width, use_bias=False, kernel_initializer="zeros", dtype=_POLICIES[compute_type], name=name
+        )
+        self.build((None, in_width))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """[..., in] → [..., out]"""
+        flat = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])))
+        return ops.reshape(flat, (*inputs.shape[:-1], self.units))
 
 
 class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -50,43 +83,58 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def __init__(self, config: ModelConfig, compute_type: ComputeType, name: str) -> None:
         super().__init__(name=name, dtype="float32")
-        policy = _POLICIES[compute_type]
-        self.num_heads = config.num_heads
-        self.attention_norm = LayerNorm(config.width, "attention_norm")
-        self.query_key_value = _dense(3 * config.width, policy, "query_key_value", use_bias=False)
-        self.attention_output = _dense(config.width, policy, "attention_output", use_bias=False)
-        self.feed_forward_norm = LayerNorm(config.width, "feed_forward_norm")
-        self.feed_forward_in = _dense(config.feed_forward_width, policy, "feed_forward_in")
-        self.feed_forward_out = _dense(config.width, policy, "feed_forward_out")
+        self.config = config
+        width, inner, joined = config.width, config.feed_forward_width, 2 * config.key_value_heads + config.num_heads
+        is_gated = config.activation == "swiglu"
+
+        def projection(in_width: int, out_width: int, name: str) -> Projection:
+            return Projection(in_width, out_width, compute_type, name)
+
+        self.attention_norm = Norm(config, compute_type, "attention_norm")
+        self.query_key_value = projection(width, joined * config.head_width, "query_key_value")
+        self.attention_output = projection(width, width, "attention_output")
+        self.feed_forward_norm = Norm(config, compute_type, "feed_forward_norm")
+        self.feed_forward_in = projection(width, 2 * inner if is_gated else inner, "feed_forward_in")
+        self.feed_forward_out = projection(inner, width, "feed_forward_out")
+        self.in_bias = None if is_gated else self._bias("feed_forward_in_bias", inner)  # [F]
+        self.out_bias = None if is_gated else self._bias("feed_forward_out_bias", width)  # [D]
+
+    def _bias(self, name: str, width: int) -> Any:
+        return self.add_weight(shape=(width,), initializer="zeros", name=name)
 
     @property
-    def parts(self) -> list[Any]:
-        """The layers that hold weights, in the order in which they work."""
-        return [self.attention_norm, self.query_key_value, self.attention_output,
-                self.feed_forward_norm, self.feed_forward_in, self.feed_forward_out]  # fmt: skip
+    def projections(self) -> list[Projection]:
+        """The layers with a matrix, in the order in which they work."""
+        return [self.query_key_value, self.attention_output, self.feed_forward_in, self.feed_forward_out]
 
-    def call(self, x: Tensor) -> Tensor:
+    @property
+    def named_weights(self) -> Iterator[tuple[str, Any]]:
+        """Every weight by its name within the block, in the order in which they work."""
+        biases = {"feed_forward_in": self.in_bias, "feed_forward_out": self.out_bias}
+        parts: list[Any] = [self.attention_norm, *self.projections[:2], self.feed_forward_norm, *self.projections[2:]]
+        for part in parts:
+            yield from ((f"{part.name}.{_plain_name(weight)}", weight) for weight in part.weights)
+            if biases.get(part.name) is not None:
+                yield f"{part.name}.bias", biases[part.name]
+
+    def call(self, x: Tensor, by: Formulas = formulas, drop: Drop | None = None) -> Tensor:
         """``x`` [B, T, D] one block further.  # [B, T, D]"""
-        query, key, value = self._project(x)
-        return self._finish(x, causal_attention(query, key, value))
+        joined = self.query_key_value(self.attention_norm(x, by=by))  # [B, T, (H + 2G) K]
+        return self._finish(x, by.attend(joined, self.config), by, drop or _keep_all)
 
     def extend(self, x: Tensor, memory: Memory, start: Tensor) -> tuple[Tensor, Memory]:
         """As ``call`` for tokens from position ``start`` on, whose keys and values join the memory."""
-        query, key, value = self._project(x)
+        query, key, value = formulas.heads_of(self.query_key_value(self.attention_norm(x)), self.config, start)
         memory = _store(memory[0], key, start), _store(memory[1], value, start)
-        return self._finish(x, cached_attention(query, *memory, start)), memory
+        attended = formulas.merge(formulas.causal_attention(query, *memory, start))  # [B, T, D]
+        return self._finish(x, attended, formulas, _keep_all), memory
 
-    def _project(self, x: Tensor) -> list[Tensor]:
-        num_sequences, num_tokens, width = x.shape
-        joined = self.query_key_value(self.attention_norm(x))  # [B, T, 3D]
-        heads = ops.reshape(joined, (num_sequences, num_tokens, 3, self.num_heads, width // self.num_heads))
-        return list(ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3))  # [B, H, T, K] each
-
-    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        mixed = ops.reshape(ops.transpose(attended, (0, 2, 1, 3)), x.shape)  # [B, T, D]
-        x = x + ops.cast(self.attention_output(mixed), "float32")
-        inner = ops.gelu(self.feed_forward_in(self.feed_forward_norm(x)), approximate=False)  # [B, T, F]
-        return x + ops.cast(self.feed_forward_out(inner), "float32")  # [B, T, D]
+    def _finish(self, x: Tensor, attended: Tensor, by: Formulas, drop: Drop) -> Tensor:
+        x = by.add(x, drop(self.attention_output(attended)), None)
+        inner = self.feed_forward_in(self.feed_forward_norm(x, by=by))  # [B, T, F], gated [B, T, 2F]
+        inner = by.swiglu(inner) if self.in_bias is None else by.gelu(inner, self.in_bias)  # [B, T, F]
+        outer = self.feed_forward_out(inner)  # [B, T, D]
+        return by.add(x, drop(outer), self.out_bias)
 
 
 class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
@@ -95,42 +143,61 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
     Attributes:
         config: its sizes.
         compute_type: the type of the matrix products; weights are float32 either way.
-        token_embedding: row v stands for token v, at the input and at the output.  # [V, D]
-        position_embedding: row t is added to the t-th token.                       # [C, D]
+        token_embedding: row v stands for token v at the input, and where tied at the output.  # [V, D]
+        position_embedding: row t is added to the t-th token; None where positions are rotary.  # [C, D]
+        output_embedding: row v stands for token v at the output.                              # [V, D]
     """
 
     def __init__(self, config: ModelConfig, *, seed: int, compute_type: ComputeType = "float32") -> None:
         super().__init__(name="transformer", dtype="float32")
         self.config, self.compute_type = config, compute_type
-        self.token_embedding = self.add_weight(
-            shape=(config.vocabulary_size, config.width), initializer="zeros", name="token_embedding"
-        )
-        self.position_embedding = self.add_weight(
-            shape=(config.context_tokens, config.width), initializer="zeros", name="position_embedding"
-        )
+        self.token_embedding = self._table("token_embedding", config.vocabulary_size)
+        is_learned, is_free = config.positions == "learned", config.output == "free"
+        self.position_embedding = self._table("position_embedding", config.context_tokens) if is_learned else None
+        self._output = self._table("output_embedding", config.vocabulary_size) if is_free else None
         self.blocks = [Block(config, compute_type, f"block_{i}") for i in range(config.num_layers)]
-        self.final_norm = LayerNorm(config.width, "final_norm")
+        self.final_norm = Norm(config, compute_type, "final_norm")
         self(np.zeros((1, 1), "int32"))  # builds the layers
         _initialise(self, seed)
+
+    def _table(self, name: str, num_rows: int) -> Any:
+        return self.add_weight(shape=(num_rows, self.config.width), initializer="zeros", name=name)
+
+    @property
+    def output_embedding(self) -> Any:
+        """A row for each token, whose product with a state is the token's logit.  # [V, D]"""
+        return self.token_embedding if self._output is None else self._output
 
     @property
     def named_weights(self) -> dict[str, Any]:
         """Every weight by the name that it has in a file, such as ``block_0.query_key_value.kernel``."""
-        names = {"token_embedding": self.token_embedding, "position_embedding": self.position_embedding}
+        tables = {"token_embedding": self.token_embedding, "position_embedding": self.position_embedding}
+        names = {name: table for name, table in tables.items() if table is not None}
         for block in self.blocks:
-            names |= {f"{block.name}.{part.name}.{w.name}": w for part in block.parts for w in part.weights}
-        return names | {f"final_norm.{weight.name}": weight for weight in self.final_norm.weights}
+            names |= {f"{block.name}.{name}": weight for name, weight in block.named_weights}
+        names |= {f"final_norm.{weight.name}": weight for weight in self.final_norm.weights}
+        return names if self._output is None else {**names, "output_embedding": self._output}
+
+    @property
+    def trained_weights(self) -> dict[str, Any]:
+        """Those of ``named_weights`` that training changes: all, or those of LoRA."""
+        return {name: weight for name, weight in self.named_weights.items() if weight.trainable}
 
     def call(self, tokens: Tensor) -> Tensor:
         """Logits of the token after each of ``tokens`` [B, T], float32.  # [B, T, V]"""
         return self.logits(self.hidden(tokens))
 
-    def hidden(self, tokens: Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, by: Formulas = formulas, drop: Drop | None = None) -> Tensor:
         """The normalised last states, in the compute type; T is at most the context.  # [B, T, D]"""
-        x = self._embed(tokens, 0)
+        x = (drop or _keep_all)(self._embed(tokens, 0))
         for block in self.blocks:
-            x = block(x)
-        return ops.cast(self.final_norm(x), self.compute_type)  # [B, T, D]
+            x = block(x, by=by, drop=drop)
+        return self.final_norm(x, by=by)  # [B, T, D]
+
+    def training_loss(self, windows: Tensor, by: Formulas, drop: Drop | None = None, z_weight: float = 0.0) -> Tensor:
+        """Mean nats of each token of ``windows`` [B, T + 1] after the first, as training minimises it."""
+        hidden = self.hidden(windows[:, :-1], by=by, drop=drop)
+        return by.next_token_loss(hidden, self.output_embedding, windows[:, 1:], z_weight)
 
     def extend(self, tokens: Tensor, memories: list[Memory], start: Tensor) -> tuple[Tensor, list[Memory]]:
         """``hidden`` for ``tokens`` [B, T] at positions from ``start`` on, given what came before in ``memories``.
@@ -141,17 +208,17 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         for block, memory in zip(self.blocks, memories, strict=True):
             x, memory = block.extend(x, memory, start)
             longer.append(memory)
-        return ops.cast(self.final_norm(x), self.compute_type), longer
+        return self.final_norm(x), longer
 
     def empty_memories(self, num_sequences: int) -> list[Memory]:
         """Memories before the first token: one for each block."""
         sizes = self.config
-        shape = (num_sequences, sizes.num_heads, sizes.context_tokens, sizes.head_width)
+        shape = (num_sequences, sizes.key_value_heads, sizes.context_tokens, sizes.head_width)
         return [(ops.zeros(shape, self.compute_type), ops.zeros(shape, self.compute_type)) for _ in self.blocks]
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """``hidden`` · embeddingᵀ, float32.  # [..., V]"""
-        weights = ops.cast(self.token_embedding, self.compute_type)
+        """``hidden`` · outputᵀ, float32.  # [..., V]"""
+        weights = ops.cast(self.output_embedding, self.compute_type)
         return ops.cast(ops.matmul(hidden, ops.transpose(weights)), "float32")
 
     def losses(self, windows: Tensor) -> Tensor:
@@ -180,7 +247,7 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
     @cached_property
     def compiled_losses(self) -> Callable[..., Any]:
         """``losses`` as a graph per shape."""
-        return compiled(self.losses)
+        return backend().compiled(self.losses, self)
 
     @cached_property
     def compiled_judgements(self) -> Callable[..., Any]:
@@ -190,19 +257,25 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
     @cached_property
     def compiled_next_logits(self) -> Callable[..., Any]:
         """``next_logits`` as a graph per shape."""
-        return compiled(self.next_logits)
+        return backend().compiled(self.next_logits, self)
 
     def _embed(self, tokens: Tensor, start: Tensor) -> Tensor:
-        positions = ops.slice(self.position_embedding, (start, 0), (tokens.shape[1], self.config.width))  # [T, D]
-        return ops.take(self.token_embedding, tokens, axis=0) + positions  # [B, T, D]
+        embedded = ops.take(self.token_embedding, tokens, axis=0)  # [B, T, D]
+        if self.position_embedding is None:
+            return embedded
+        return embedded + ops.slice(self.position_embedding, (start, 0), (tokens.shape[1], self.config.width))  # [T, D]
 
 
 def _store(kept: Tensor, new: Tensor, start: Tensor) -> Tensor:
-    return ops.slice_update(kept, (0, 0, start, 0), new)  # [B, H, C, K]
+    return ops.slice_update(kept, (0, 0, start, 0), new)  # [B, G, C, K]
 
 
-def _dense(width: int, policy: str, name: str, *, use_bias: bool = True) -> Any:
-    return keras.layers.Dense(width, use_bias=use_bias, kernel_initializer="zeros", dtype=policy, name=name)
+def _keep_all(x: Tensor) -> Tensor:
+    return x
+
+
+def _plain_name(weight: Any) -> str:
+    return str(weight.name).removeprefix("_")
 
 
 def _initialise(model: Transformer, seed: int) -> None:

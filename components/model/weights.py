@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from components.model.transformer import ComputeType, Transformer
 
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
+Shapes = dict[str, tuple[int, ...]]
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 
@@ -62,20 +63,28 @@ def read_config(folder: Path) -> ModelConfig:
 
 def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The name and shape of every weight of a model."""
-    width, inner = config.width, config.feed_forward_width
-    norm: dict[str, tuple[int, ...]] = {"gamma": (width,), "beta": (width,)}
-    parts: dict[str, dict[str, tuple[int, ...]]] = {
+    width, inner, is_gated = config.width, config.feed_forward_width, config.activation == "swiglu"
+    joined = (config.num_heads + 2 * config.key_value_heads) * config.head_width
+    norm: Shapes = {"gamma": (width,)}
+    if config.norm == "layer_norm":
+        norm["beta"] = (width,)
+    parts: dict[str, Shapes] = {
         "attention_norm": norm,
-        "query_key_value": {"kernel": (width, 3 * width)},
+        "query_key_value": {"kernel": (width, joined)},
         "attention_output": {"kernel": (width, width)},
         "feed_forward_norm": norm,
-        "feed_forward_in": {"kernel": (width, inner), "bias": (inner,)},
-        "feed_forward_out": {"kernel": (inner, width), "bias": (width,)},
+        "feed_forward_in": {"kernel": (width, 2 * inner)} if is_gated else {"kernel": (width, inner), "bias": (inner,)},
+        "feed_forward_out": {"kernel": (inner, width)} | ({} if is_gated else {"bias": (width,)}),
     }
-    whole = {"token_embedding": (config.vocabulary_size, width), "position_embedding": (config.context_tokens, width),
-             "final_norm.gamma": (width,), "final_norm.beta": (width,)}  # fmt: skip
-    blocks = range(config.num_layers)
-    return whole | {f"block_{i}.{p}.{w}": shape for i in blocks for p, ws in parts.items() for w, shape in ws.items()}
+    whole: Shapes = {"token_embedding": (config.vocabulary_size, width)}
+    if config.positions == "learned":
+        whole["position_embedding"] = (config.context_tokens, width)
+    if config.output == "free":
+        whole["output_embedding"] = (config.vocabulary_size, width)
+    blocks = {
+        f"block_{i}.{p}.{w}": s for i in range(config.num_layers) for p, ws in parts.items() for w, s in ws.items()
+    }
+    return whole | blocks | {f"final_norm.{name}": shape for name, shape in norm.items()}
 
 
 def read_weights(folder: Path, expected: dict[str, tuple[int, ...]]) -> Arrays:

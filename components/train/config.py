@@ -19,9 +19,17 @@ class TrainConfig(Config):
     batch_windows: int = Field(default=8, ge=1, description="windows of a step, on all devices together")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="highest learning rate")
     final_learning_rate: float = Field(default=3e-4, ge=0, le=1, description="learning rate after the last step")
+    schedule: Literal["cosine", "constant_then_linear"] = Field(
+        default="cosine", description="how the learning rate falls after the warm-up"
+    )
+    decay_steps: int = Field(
+        default=0, ge=0, description="last steps over which constant_then_linear falls; cosine falls over all of them"
+    )
     warmup_steps: int = Field(default=15, ge=0, description="steps over which the learning rate rises")
     weight_decay: float = Field(default=0.1, ge=0, lt=1, description="AdamW's decay of matrices, per learning rate")
     clip_norm: float = Field(default=1.0, gt=0, description="longest gradient, all weights together")
+    z_weight: float = Field(default=0.0, ge=0, lt=1, description="weight of (log Σ exp logits)² in the loss")
+    num_accumulations: int = Field(default=1, ge=1, description="parts of a batch, one after the other to save memory")
     validation_interval_steps: int = Field(default=25, ge=1, description="steps between validation losses")
     validation_windows: int = Field(default=16, ge=1, description="windows of a validation loss, always the same")
     patience_validations: int = Field(
@@ -35,6 +43,13 @@ class TrainConfig(Config):
     def _rises_before_it_falls(self) -> Self:
         if self.warmup_steps >= self.num_steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below num_steps {self.num_steps}")
+        if self.batch_windows % self.num_accumulations:
+            told = f"num_accumulations {self.num_accumulations}"
+            raise ValueError(f"batch_windows {self.batch_windows} must be a multiple of {told}")
+        if self.warmup_steps + self.decay_steps > self.num_steps:
+            raise ValueError(f"warmup_steps and decay_steps must not be more than num_steps {self.num_steps} together")
+        if bool(self.decay_steps) != (self.schedule == "constant_then_linear"):
+            raise ValueError("decay_steps belong to the schedule constant_then_linear, and it needs them")
         if self.final_learning_rate > self.learning_rate:
             raise ValueError(f"final_learning_rate must not be above learning_rate {self.learning_rate}")
         return self

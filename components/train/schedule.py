@@ -18,12 +18,23 @@ Positions = npt.NDArray[np.int64]
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The learning rate of step 0, 1, …: a straight rise, then half a cosine (Loshchilov and Hutter 2017, eq. 5)."""
+    """The learning rate of step 0, 1, …: a straight rise, then a fall towards the final rate.
+
+    The fall is half a cosine (Loshchilov and Hutter 2017, equation 5), or a straight line over the last steps after a
+    plateau (Hägele et al. 2024, section 3).
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    share_done = (step - config.warmup_steps) / (config.num_steps - config.warmup_steps)
-    span = config.learning_rate - config.final_learning_rate
-    return config.final_learning_rate + span * (1 + cos(pi * share_done)) / 2
+    share_left = _cosine(step, config) if config.schedule == "cosine" else _line(step, config)
+    return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * share_left
+
+
+def _cosine(step: int, config: TrainConfig) -> float:
+    return (1 + cos(pi * (step - config.warmup_steps) / (config.num_steps - config.warmup_steps))) / 2
+
+
+def _line(step: int, config: TrainConfig) -> float:
+    return min(1.0, (config.num_steps - step) / config.decay_steps)
 
 
 def windows_of_step(step: int, *, seed: int, batch_windows: int, num_windows: int) -> Positions:

@@ -44,7 +44,10 @@ def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live
     from components.train.page import render
 
     model = Transformer(config.model, seed=config.seed, compute_type=compute_type)
-    step = TensorFlowStep(model, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
+    step = TensorFlowStep(
+        model, weight_decay=config.weight_decay, clip_norm=config.clip_norm, z_weight=config.z_weight,
+        num_accumulations=config.num_accumulations, seed=config.seed,
+    )  # fmt: skip
     kind = {**processor_kind(), "compute_type": compute_type}
     work = Attempt(attempt.folder, {**attempt.identity, "processor": kind})
     checkpoints = Checkpoints(work, batch_windows=config.batch_windows, interval_seconds=interval_seconds)

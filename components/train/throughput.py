@@ -59,6 +59,8 @@ def operations_per_token(model: ModelConfig) -> int:
 
     Kaplan et al. 2020, section 2.1, with the output layer counted and half of the attention, which is causal, left out.
     """
-    projections = 4 * model.width**2 + 2 * model.width * model.feed_forward_width
+    heads = 2 * model.num_heads + 2 * model.key_value_heads  # queries, keys, values, and the output of attention
+    feed_forward = (3 if model.activation == "swiglu" else 2) * model.feed_forward_width
+    projections = model.width * (heads * model.head_width + feed_forward)
     attention = model.width * model.context_tokens
     return 3 * 2 * (model.num_layers * (projections + attention) + model.width * model.vocabulary_size)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any, Literal, Protocol
+
+BackendName = Literal["tensorflow", "jax"]
 
 # Keras and its backend read these once, when they are first imported:
 # - a file in the user's home would otherwise set backend and float type; the null device can hold no such file;
@@ -25,10 +28,34 @@ _SETTLED = {
 }
 
 
-def settle_backend() -> None:
+def settle_backend(name: BackendName = "tensorflow") -> None:
     """Fix the environment that Keras will read; must run before Keras is imported."""
-    os.environ.update(_SETTLED)
-    sys.meta_path.insert(0, _QuietTensorFlow())
+    os.environ.update({**_SETTLED, "KERAS_BACKEND": name})
+    if not any(isinstance(finder, _QuietTensorFlow) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _QuietTensorFlow())
+
+
+class Backend(Protocol):
+    """What the model needs of a backend beside Keras."""
+
+    def compiled(self, function: Callable[..., Any], model: Any) -> Callable[..., Any]:
+        """``function`` of tensors, which reads the weights of ``model``, compiled for each combination of shapes."""
+
+    def uniform(self, shape: tuple[int, ...], seed: Sequence[Any]) -> Any:
+        """Numbers from 0 to 1 that depend on shape and seed, a few whole numbers, alone."""
+
+
+def backend() -> Backend:
+    """That of the backend that Keras runs on."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        from components.model.backends import jax
+
+        return jax
+    from components.model.backends import tensorflow
+
+    return tensorflow
 
 
 class _QuietTensorFlow(MetaPathFinder):

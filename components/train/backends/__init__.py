@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+State = dict[str, npt.NDArray[np.generic]]
+
 
 class StepResult(NamedTuple):
     """What a step tells: its loss in nats per token before the update, and the gradient's length before clipping."""
@@ -19,10 +21,10 @@ class TrainStep(Protocol):
     """A model with its optimizer: each call moves both one step on."""
 
     @property
-    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+    def state(self) -> State:
         """Everything that a step reads and writes, by name: with it, the next step is the same anywhere."""
 
-    def restore(self, state: dict[str, npt.NDArray[np.generic]], /) -> None:
+    def restore(self, state: State, /) -> None:
         """Take over a ``state`` of the same names, types and shapes."""
 
     def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:

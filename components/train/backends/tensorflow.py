@@ -10,86 +10,119 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.model.kernels import next_token_loss
+from components.model.backends import tensorflow_kernels
+from components.model.dropout import Dropout
 from components.model.transformer import Transformer
-from components.train.backends import StepResult
+from components.train import optimizer
+from components.train.backends import State, StepResult
 
-# Adam's as in Brown et al. 2020, appendix B.
-_BETA_1, _BETA_2, _EPSILON = 0.9, 0.95, 1e-8
-# So many processors at most can work on a step on one machine.
-_MOST_PIECES = 8
+# So many processors at most can work on a step on one machine, each on so many tokens at least.
+_MOST_PIECES, _LEAST_TOKENS = 8, 1024
 
 
 class TensorFlowStep:
-    """AdamW (Loshchilov and Hutter 2019) with a clipped gradient; matrices decay, biases and norms do not."""
+    """AdamW on the mean loss of a batch; matrices decay, biases and norms do not.
 
-    def __init__(self, model: Transformer, *, weight_decay: float, clip_norm: float) -> None:
+    Args:
+        model: what is trained.
+        weight_decay: per learning rate.
+        clip_norm: the longest gradient, all weights together.
+        num_accumulations: parts of a batch that are worked on one after the other, to save memory.
+        z_weight: weight of (log Σ exp logits)² in the loss.
+        seed: of dropout.
+    """
+
+    def __init__(
+        self, model: Transformer, *, weight_decay: float, clip_norm: float, num_accumulations: int = 1,
+        z_weight: float = 0.0, seed: int = 0,
+    ) -> None:  # fmt: skip
         tf.config.experimental.enable_op_determinism()
-        self._model, self._clip_norm = model, clip_norm
-        # Each step is given its own learning rate: the number here is never used.
-        self._optimizer = keras.optimizers.AdamW(
-            learning_rate=1.0,
-            weight_decay=weight_decay,
-            beta_1=_BETA_1,
-            beta_2=_BETA_2,
-            epsilon=_EPSILON,
-            name="adamw",  # else its variables have other names in each optimizer of a process
+        self._model, self._weight_decay, self._clip_norm = model, weight_decay, clip_norm
+        self._num_accumulations, self._z_weight, self._seed = num_accumulations, z_weight, seed
+        self._weights = [weight.value for weight in model.trained_weights.values()]
+        self._totals, self._first, self._second = (
+            [tf.Variable(tf.zeros(weight.shape), trainable=False) for weight in self._weights] for _ in range(3)
         )
-        self._weights = list(model.named_weights.values())
-        self._optimizer.exclude_from_weight_decay(var_list=[w for w in self._weights if len(w.shape) < 2])
-        self._optimizer.build(self._weights)
-        self._totals = [tf.Variable(tf.zeros(w.shape), trainable=False) for w in self._weights]
+        self._num_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         # Traced once and called for each piece: inlined, every piece would be optimised again.
         self._gradients = tf.function(
             self._find_gradients, autograph=False, experimental_attributes={"_noinline": True}
         )
-        self._step = tf.function(self._take, autograph=False)
+        self._changed = tf.function(self._find_changes, autograph=False, jit_compile=True)
+        self._add_up = tf.function(self._add_gradients, autograph=False)
+        self._update = tf.function(self._update_weights, autograph=False)
 
     @property
-    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+    def state(self) -> State:
         """All weights and all that the optimizer remembers."""
         return {name: np.asarray(variable.numpy()) for name, variable in self._variables().items()}
 
-    def restore(self, state: dict[str, npt.NDArray[np.generic]]) -> None:
+    def restore(self, state: State) -> None:
         """Take over a ``state`` of the same names, types and shapes."""
         for name, variable in self._variables().items():
             variable.assign(state[name])
 
     def _variables(self) -> dict[str, Any]:
-        weights = {f"model.{name}": weight for name, weight in self._model.named_weights.items()}
-        return weights | {f"optimizer.{v.path}": v for v in self._optimizer.variables}
+        names = list(self._model.trained_weights)
+        moments = {f"optimizer.first.{n}": v for n, v in zip(names, self._first, strict=True)}
+        moments |= {f"optimizer.second.{n}": v for n, v in zip(names, self._second, strict=True)}
+        weights = {f"model.{name}": weight.value for name, weight in self._model.named_weights.items()}
+        return weights | moments | {"optimizer.num_steps": self._num_steps}
 
     def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
         """One step on a batch of windows [B, T + 1]."""
-        loss, norm = self._step(tf.constant(windows), tf.constant(learning_rate, tf.float32))
-        return StepResult(float(loss), float(norm))
+        parts = np.split(windows, self._num_accumulations)
+        losses = [self._add_up(tf.constant(part), tf.constant(number)) for number, part in enumerate(parts)]
+        num_gradients = len(parts) * num_pieces_of(parts[0].shape)
+        norm = self._update(tf.constant(learning_rate, tf.float32), tf.constant(1 / num_gradients, tf.float32))
+        return StepResult(float(np.mean([loss.numpy() for loss in losses], dtype=np.float64)), float(norm))
 
-    def _take(self, windows: Any, learning_rate: Any) -> tuple[Any, Any]:
-        num_pieces, losses = num_pieces_of(windows.shape[0]), []
+    def _add_gradients(self, windows: Any, part: Any) -> Any:
+        """Add the gradients of a batch, or of a part of it, to the totals; returns its loss."""
+        num_pieces, losses = num_pieces_of(windows.shape), []
         for number, piece in enumerate(tf.split(windows, num_pieces)):
-            loss, gradients = self._gradients(piece)
+            loss, gradients = self._gradients(piece, part * num_pieces + number)
             losses.append(loss)
             for total, gradient in zip(self._totals, gradients, strict=True):
-                # In the order of the pieces: TensorFlow keeps the order of assignments to a variable.
-                (total.assign_add if number else total.assign)(gradient)
-        means = [total / num_pieces for total in self._totals]
-        gradients, norm = tf.clip_by_global_norm(means, self._clip_norm)
-        self._optimizer.learning_rate.assign(learning_rate)
-        self._optimizer.apply(gradients, self._weights)
-        return tf.reduce_mean(tf.stack(losses)), norm
+                total.assign_add(gradient)  # TensorFlow keeps the order of assignments to a variable
+        return tf.reduce_mean(tf.stack(losses))
 
-    def _find_gradients(self, windows: Any) -> tuple[Any, list[Any]]:
+    def _find_gradients(self, windows: Any, piece: Any) -> tuple[Any, list[Any]]:
+        drop = Dropout(self._model.config.dropout, [self._seed, self._num_steps, piece])
         with tf.GradientTape() as tape:
-            hidden = self._model.hidden(windows[:, :-1])
-            loss = next_token_loss(hidden, self._model.token_embedding, windows[:, 1:])
-        found = tape.gradient(loss, [weight.value for weight in self._weights])
+            loss = self._model.training_loss(windows, tensorflow_kernels, drop, self._z_weight)
         # The embedding is read by its rows at the input and whole at the output: its gradient is dense.
-        return loss, [tf.convert_to_tensor(gradient) for gradient in found]
+        return loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, self._weights)]
+
+    def _update_weights(self, learning_rate: Any, share: Any) -> Any:
+        """Move the weights by the mean of the gradients in the totals; returns its length before clipping."""
+        number = self._num_steps.assign_add(1)
+        norm = optimizer.length(self._totals) * share
+        scale = optimizer.clip_factor(norm, self._clip_norm) * share
+        old = [
+            list(map(tf.convert_to_tensor, part)) for part in (self._weights, self._totals, self._first, self._second)
+        ]
+        new = self._changed(*old, tf.cast(number, tf.float32), learning_rate, scale)
+        for variables, values in zip((self._weights, self._first, self._second), new, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        for total in self._totals:
+            total.assign(tf.zeros_like(total))
+        return norm
+
+    def _find_changes(
+        self, weights: list[Any], totals: list[Any], firsts: list[Any], seconds: list[Any], number: Any, rate: Any,
+        scale: Any,
+    ) -> tuple[list[Any], ...]:  # fmt: skip
+        found = []
+        for weight, total, first, second in zip(weights, totals, firsts, seconds, strict=True):
+            decay = self._weight_decay if optimizer.decays(weight.shape) else 0.0
+            found.append(optimizer.adamw(weight, total * scale, first, second, number, rate, decay))
+        return tuple(list(part) for part in zip(*found, strict=True))
 
 
 def measure_peak(compute_type: str, num_processors: int) -> float:
@@ -105,6 +138,8 @@ def measure_peak(compute_type: str, num_processors: int) -> float:
     return num_processors * 2 * size**3 / min(seconds[1:])
 
 
-def num_pieces_of(batch_windows: int) -> int:
-    """Into how many equal pieces a batch is cut: as many as there may be."""
-    return max(n for n in range(1, _MOST_PIECES + 1) if batch_windows % n == 0)
+def num_pieces_of(shape: tuple[int, ...]) -> int:
+    """Into how many equal pieces windows of this shape [B, T + 1] are cut: two, or as many as are worth while."""
+    num_windows, num_tokens = shape[0], shape[0] * (shape[1] - 1)
+    fitting = [n for n in range(1, _MOST_PIECES + 1) if num_windows % n == 0]
+    return max(n for n in fitting if n <= 2 or num_tokens // n >= _LEAST_TOKENS)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.model import ModelConfig
-from components.model.kernels import next_token_loss
+from components.model import ModelConfig, formulas
 from components.model.scoring import token_losses
 from components.model.transformer import Transformer
 from tests.components.model.world import SIZES, make_model, make_tokens
@@ -48,7 +47,7 @@ def test_what_a_memory_holds_beyond_the_tokens_counts_for_nothing():
 def test_the_losses_of_tokens_average_to_the_training_loss(num_sequences):
     model, windows = make_model(), make_tokens(num_sequences, 13)
     losses = token_losses(model, windows)
-    training = next_token_loss(model.hidden(windows[:, :-1]), model.token_embedding, windows[:, 1:])
+    training = model.training_loss(windows, formulas)
     assert losses.shape == (num_sequences, 12)
     assert losses.mean() == pytest.approx(float(training), rel=1e-5)
 
@@ -89,7 +88,9 @@ def test_no_file_in_a_home_folder_can_change_what_keras_does():
 
 @pytest.mark.parametrize(
     "values",
-    [{"width": 130, "num_heads": 4}, {"num_layers": 0}, {"vocabulary_size": 1}, {"dropout": 0.1}, {"width": 64.0},
+    [{"width": 130, "num_heads": 4}, {"num_layers": 0}, {"vocabulary_size": 1}, {"dropout": 1.0},
+     {"num_key_value_heads": 3},
+     {"width": 12, "num_heads": 4, "positions": "rotary"}, {"norm": "none"}, {"width": 64.0},
      {"depth": 4}],
 )  # fmt: skip
 def test_sizes_that_make_no_model_are_refused(values):

@@ -7,6 +7,11 @@ import numpy as np
 from components.model import ModelConfig
 
 SIZES = ModelConfig(vocabulary_size=61, context_tokens=12, width=16, num_layers=2, num_heads=4, feed_forward_width=24)
+# The same sizes with every other choice.
+OTHER = SIZES.model_copy(
+    update={"num_key_value_heads": 2, "norm": "rms_norm", "activation": "swiglu", "positions": "rotary",
+            "output": "free"}
+)  # fmt: skip
 
 
 def make_model(seed=1, compute_type="float32", config=SIZES):
@@ -26,26 +31,51 @@ def make_tokens(num_sequences, num_tokens, seed=0, config=SIZES):
 def reference_logits(weights, config, tokens):
     """What the model computes.  # [B, T] -> [B, T, V]"""
     w = {name: array.astype(np.float64) for name, array in weights.items()}
-    x = w["token_embedding"][tokens] + w["position_embedding"][: tokens.shape[1]]
+    x = w["token_embedding"][tokens]
+    if config.positions == "learned":
+        x = x + w["position_embedding"][: tokens.shape[1]]
     for i in range(config.num_layers):
         p = {name.removeprefix(f"block_{i}."): a for name, a in w.items() if name.startswith(f"block_{i}.")}
-        h = norm(x, p["attention_norm.gamma"], p["attention_norm.beta"])
-        q, k, v = np.split(h @ p["query_key_value.kernel"], 3, axis=-1)
-        x = x + multi_head(q, k, v, config.num_heads) @ p["attention_output.kernel"]
-        h = norm(x, p["feed_forward_norm.gamma"], p["feed_forward_norm.beta"])
-        inner = gelu(h @ p["feed_forward_in.kernel"] + p["feed_forward_in.bias"])
-        x = x + inner @ p["feed_forward_out.kernel"] + p["feed_forward_out.bias"]
-    return norm(x, w["final_norm.gamma"], w["final_norm.beta"]) @ w["token_embedding"].T
+        joined = norm(x, p, "attention_norm") @ p["query_key_value.kernel"]
+        x = x + multi_head(joined, config) @ p["attention_output.kernel"]
+        x = x + feed_forward(norm(x, p, "feed_forward_norm"), p, config)
+    return norm(x, w, "final_norm") @ w.get("output_embedding", w["token_embedding"]).T
 
 
-def norm(x, gamma, beta):
+def norm(x, weights, name):
+    return (
+        layer_norm(x, weights[f"{name}.gamma"], weights[f"{name}.beta"])
+        if f"{name}.beta" in weights
+        else rms_norm(x, weights[f"{name}.gamma"])
+    )
+
+
+def layer_norm(x, gamma, beta):
     """Ba, Kiros and Hinton 2016, equation 3."""
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * gamma + beta
+
+
+def rms_norm(x, gamma):
+    """Zhang and Sennrich 2019, equation 4."""
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * gamma
+
+
+def feed_forward(x, p, config):
+    """Vaswani et al. 2017, equation 2, with GELU; or Shazeer 2020, equation 6, with SwiGLU."""
+    inner = x @ p["feed_forward_in.kernel"]
+    if config.activation == "swiglu":
+        return swiglu(inner) @ p["feed_forward_out.kernel"]
+    return gelu(inner + p["feed_forward_in.bias"]) @ p["feed_forward_out.kernel"] + p["feed_forward_out.bias"]
 
 
 def gelu(x):
     """Hendrycks and Gimpel 2016, section 2: x · Φ(x)."""
     return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def swiglu(x):
+    gate, up = np.split(x, 2, -1)
+    return gate / (1 + np.exp(-gate)) * up
 
 
 def softmax(x):
@@ -59,14 +89,28 @@ def attention(q, k, v):
     return softmax(np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)) @ v
 
 
-def multi_head(q, k, v, num_heads):
-    """Vaswani et al. 2017, section 3.2.2.  # [B, T, D]"""
-    heads = [attention(*parts) for parts in zip(*(np.split(x, num_heads, -1) for x in (q, k, v)), strict=True)]
-    return np.concatenate(heads, -1)
+def multi_head(joined, config):
+    """Vaswani et al. 2017, section 3.2.2; heads of keys and values serve equal groups of heads.  # [B, T, D]"""
+    width, groups = config.head_width, config.key_value_heads
+    queries = config.num_heads * width
+    q = np.split(joined[..., :queries], config.num_heads, -1)
+    k, v = (np.split(part, groups, -1) for part in np.split(joined[..., queries:], 2, -1))
+    if config.positions == "rotary":
+        q, k = [rotated(x) for x in q], [rotated(x) for x in k]
+    each = config.num_heads // groups
+    return np.concatenate([attention(q[h], k[h // each], v[h // each]) for h in range(config.num_heads)], -1)
 
 
-def cross_entropy(hidden, embedding, targets):
-    """Mean of −log softmax at the target.  # [B, T, D], [V, D], [B, T]"""
+def rotated(x):
+    """Su et al. 2021, equation 34, as a product with e^{i m θ} of complex numbers.  # [B, T, K]"""
+    half = x.shape[-1] // 2
+    speeds = 10_000.0 ** (-np.arange(half) / half)
+    turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * np.arange(x.shape[-2])[:, None] * speeds)
+    return np.concatenate([turned.real, turned.imag], -1)
+
+
+def cross_entropy(hidden, embedding, targets, z_weight=0.0):
+    """Mean of −log softmax at the target, and of the squared logarithm of the sum.  # [B, T, D], [V, D], [B, T]"""
     logits = hidden @ embedding.T
-    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    return -np.take_along_axis(logs, targets[..., None], -1).mean()
+    total = np.log(np.exp(logits).sum(-1, keepdims=True))
+    return -np.take_along_axis(logits - total, targets[..., None], -1).mean() + z_weight * (total**2).mean()

@@ -31,6 +31,13 @@ def test_the_learning_rate_rises_straight_and_falls_along_a_cosine():
     assert learning_rate(0, TrainConfig(warmup_steps=0, learning_rate=0.1)) == 0.1
 
 
+def test_a_plateau_ends_in_a_straight_fall():
+    config = TrainConfig(num_steps=20, warmup_steps=2, schedule="constant_then_linear", decay_steps=10,
+                         learning_rate=0.1, final_learning_rate=0.0)  # fmt: skip
+    rates = [learning_rate(step, config) for step in range(20)]
+    np.testing.assert_allclose(rates, [0.05, *[0.1] * 9, *np.linspace(0.1, 0.01, 10)])
+
+
 def test_every_epoch_sees_every_window_once_in_an_order_of_its_own():
     steps = [windows_of_step(step, seed=1, batch_windows=4, num_windows=10).tolist() for step in range(5)]
     order = [window for step in steps for window in step]
@@ -94,7 +101,8 @@ def test_checks_of_other_tokens_are_refused(world, tmp_path):
 @pytest.mark.parametrize(
     "values",
     [{"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"warmup_steps": 150}, {"num_steps": 0},
-     {"final_learning_rate": 0.1}, {"clip_norm": 0.0}, {"compute_type": "float16"}, {"steps": 5}],
+     {"final_learning_rate": 0.1}, {"clip_norm": 0.0}, {"decay_steps": 3},
+     {"schedule": "constant_then_linear"}, {"num_accumulations": 3}, {"z_weight": -0.1}, {"compute_type": "float16"}, {"steps": 5}],
 )  # fmt: skip
 def test_values_that_make_no_run_are_refused(values):
     with pytest.raises(ValidationError):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.core.errors import GateError
 from components.core.files import list_files, sha256_file
 from components.core.stage import Attempt
-from components.model.kernels import next_token_loss
+from components.model import formulas
 from components.model.scoring import token_losses
 from components.model.weights import load_model
 from components.train import TrainConfig, train
@@ -141,7 +141,7 @@ def test_a_step_is_adamw_with_a_clipped_gradient(clip_norm):
 def plain_gradients(model, windows):
     names, variables = zip(*model.named_weights.items(), strict=True)
     with tf.GradientTape() as tape:
-        loss = next_token_loss(model.hidden(windows[:, :-1]), model.token_embedding, windows[:, 1:])
+        loss = model.training_loss(windows, formulas)
     found = tape.gradient(loss, [v.value for v in variables])
     arrays = [tf.convert_to_tensor(g).numpy().astype(np.float64) for g in found]
     return float(loss), dict(zip(names, arrays, strict=True))
