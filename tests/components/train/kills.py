@@ -49,7 +49,7 @@ class KilledStep:
         self._step.restore(state)
 
     def __call__(self, windows: Any, learning_rate: float) -> Any:
-        number = int(self.state["optimizer.adamw/iteration"]) + 1
+        number = int(self.state["optimizer.num_steps"]) + 1
         with self._log.open("a") as file:
             file.write(json.dumps([number, hashlib.sha256(windows.tobytes()).hexdigest()]) + "\n")
         self._num_calls += 1
