@@ -32,7 +32,7 @@ def clip_factor(norm: Tensor, clip_norm: float) -> Tensor:
 
 
 def adamw(
-    weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, number: Tensor, rate: Tensor, decay: float
+    weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, number: Tensor, rate: Tensor, decay: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weight and both moments after step ``number``, from 1 (Loshchilov and Hutter 2019, algorithm 2)."""
     first = BETA_1 * first + (1 - BETA_1) * gradient

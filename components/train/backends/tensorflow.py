@@ -52,7 +52,6 @@ class TensorFlowStep:
         self._gradients = tf.function(
             self._find_gradients, autograph=False, experimental_attributes={"_noinline": True}
         )
-        self._changed = tf.function(self._find_changes, autograph=False, jit_compile=True)
         self._add_up = tf.function(self._add_gradients, autograph=False)
         self._update = tf.function(self._update_weights, autograph=False)
 
@@ -103,26 +102,24 @@ class TensorFlowStep:
         number = self._num_steps.assign_add(1)
         norm = optimizer.length(self._totals) * share
         scale = optimizer.clip_factor(norm, self._clip_norm) * share
-        old = [
-            list(map(tf.convert_to_tensor, part)) for part in (self._weights, self._totals, self._first, self._second)
-        ]
-        new = self._changed(*old, tf.cast(number, tf.float32), learning_rate, scale)
-        for variables, values in zip((self._weights, self._first, self._second), new, strict=True):
-            for variable, value in zip(variables, values, strict=True):
+        places = zip(self._weights, self._totals, self._first, self._second, strict=True)
+        for weight, total, first, second in places:
+            decay = self._weight_decay if optimizer.decays(weight.shape) else 0.0
+            old = [tf.convert_to_tensor(variable) for variable in (weight, total, first, second)]
+            new = _moved(*old, scale, tf.cast(number, tf.float32), learning_rate, tf.constant(decay))
+            for variable, value in zip((weight, first, second), new, strict=True):
                 variable.assign(value)
         for total in self._totals:
             total.assign(tf.zeros_like(total))
         return norm
 
-    def _find_changes(
-        self, weights: list[Any], totals: list[Any], firsts: list[Any], seconds: list[Any], number: Any, rate: Any,
-        scale: Any,
-    ) -> tuple[list[Any], ...]:  # fmt: skip
-        found = []
-        for weight, total, first, second in zip(weights, totals, firsts, seconds, strict=True):
-            decay = self._weight_decay if optimizer.decays(weight.shape) else 0.0
-            found.append(optimizer.adamw(weight, total * scale, first, second, number, rate, decay))
-        return tuple(list(part) for part in zip(*found, strict=True))
+
+@tf.function(autograph=False, jit_compile=True)  # type: ignore[untyped-decorator]
+def _moved(
+    weight: Any, total: Any, first: Any, second: Any, scale: Any, number: Any, rate: Any, decay: Any
+) -> tuple[Any, ...]:
+    """One weight and its moments one step on; compiled once for each shape."""
+    return optimizer.adamw(weight, total * scale, first, second, number, rate, decay)
 
 
 def measure_peak(compute_type: str, num_processors: int) -> float:

@@ -88,7 +88,9 @@ def names(folder):
 @pytest.mark.slow
 def test_killed_at_every_step_and_at_every_point_of_a_save_nothing_differs(tmp_path):
     command = [sys.executable, "-m", "tests.components.train.kills", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=400, stderr=subprocess.DEVNULL)
+    # Each attempt compiles for itself: what is compared is attempts with attempts, so that quick code will do.
+    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=600, stderr=subprocess.DEVNULL)
     assert int((tmp_path / "num_points").read_text()) > 30
     for kind in ("float32", "bfloat16"):
         for killed, reference in (("steps", "short"), ("points", "long")):

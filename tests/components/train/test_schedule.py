@@ -102,7 +102,8 @@ def test_checks_of_other_tokens_are_refused(world, tmp_path):
     "values",
     [{"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"warmup_steps": 150}, {"num_steps": 0},
      {"final_learning_rate": 0.1}, {"clip_norm": 0.0}, {"decay_steps": 3},
-     {"schedule": "constant_then_linear"}, {"num_accumulations": 3}, {"z_weight": -0.1}, {"compute_type": "float16"}, {"steps": 5}],
+     {"schedule": "constant_then_linear"}, {"num_accumulations": 3}, {"z_weight": -0.1},
+     {"compute_type": "float16"}, {"steps": 5}],
 )  # fmt: skip
 def test_values_that_make_no_run_are_refused(values):
     with pytest.raises(ValidationError):
