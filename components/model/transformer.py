@@ -252,7 +252,7 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
     @cached_property
     def compiled_judgements(self) -> Callable[..., Any]:
         """``judgements`` as a graph per shape."""
-        return compiled(self.judgements)
+        return backend().compiled(self.judgements, self)
 
     @cached_property
     def compiled_next_logits(self) -> Callable[..., Any]:
