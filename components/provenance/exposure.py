@@ -132,26 +132,28 @@ def index_trainings(index: Path, data: Path, model: str, window_steps: FirstStep
             tokens, checks = (_folder(folders, record.inputs[name], record) for name in ("tokens", "checks"))
             packed = read_record(tokens).inputs["corpus"]
             corpus, names = _folder(folders, packed, record), (packed, record.inputs["tokens"])
+            raw = _folder(folders, read_record(corpus).inputs["documents"], record)
             steps = window_steps(record.params, tokens, checks, folders[digest])
-            summary = build(index, digest, corpus, tokens, steps, _licences(corpus), names)
+            summary = build(index, digest, (raw, corpus, tokens), steps, _licences(corpus), names)
             found.append(Resource(name=f"{BYPRODUCT}{digest}", digest={"sha256": summary}))
     return found
 
 
 def build(
-    index: Path, training: str, corpus: Path, tokens: Path, window_steps: npt.NDArray[np.int64],
+    index: Path, training: str, folders: tuple[Path, Path, Path], window_steps: npt.NDArray[np.int64],
     licences: Mapping[str, str], names: tuple[str, str],
 ) -> str:  # fmt: skip
     """Write the index of a training, its corpus only where it is not there; returns the digest of its summary.
 
+    ``folders`` hold the documents as they were read, the corpus and its tokens.
     ``window_steps`` holds the first step of each window of the training split, or -1.  # [num_windows]
     ``licences`` maps sources to licences; ``names`` are the digests of corpus and tokens.
     """
-    split = TokenSplit.open(tokens, "train")
+    split = TokenSplit.open(folders[-1], "train")
     places = digest_of(dict(zip(("corpus", "tokens"), names, strict=True)))
     folder = index / f"places-{places}"
     if not (folder / "digest").exists():
-        written = write_rows(folder / PLACES, _places(corpus, tokens))
+        written = write_rows(folder / PLACES, _places(*folders))
         write_whole(folder / "digest", written.encode())
     steps = first_steps(split, window_steps)
     summary = {
@@ -179,11 +181,12 @@ def first_steps(split: TokenSplit, window_steps: npt.NDArray[np.int64]) -> npt.N
     return found
 
 
-def _places(corpus: Path, tokens: Path) -> npt.NDArray[Any]:
-    """The rows of ``places.bin``."""
-    rows = dict(_rows_of_documents(tokens))
+def _places(raw: Path, corpus: Path, tokens: Path) -> npt.NDArray[Any]:
+    """The rows of ``places.bin``; of rows with one key the first stays, so what was kept comes before its copies."""
+    rows, copies = dict(_rows_of_documents(tokens)), dict(_copies(corpus))
     keys, places_of_keys, kinds = bytearray(), array("i"), bytearray()
-    for key, row, kind in chain(_keys_of_corpus(corpus, rows), _keys_of_copies(corpus, rows)):
+    found = (_keys_of_corpus(corpus, rows), _keys_of_copies(copies, rows), _keys_of_raw_texts(raw, copies, rows))
+    for key, row, kind in chain.from_iterable(found):
         keys += key
         places_of_keys.append(row)
         kinds.append(kind)
@@ -193,7 +196,9 @@ def _places(corpus: Path, tokens: Path) -> npt.NDArray[Any]:
     places["key"] = sortable.view(f"V{_KEY_BYTES}")[order]
     places["row"] = np.frombuffer(places_of_keys, dtype=np.int32)[order]
     places["kind"] = np.frombuffer(bytes(kinds), dtype=np.uint8)[order]
-    return places
+    is_first = np.append(True, sortable[order][1:] != sortable[order][:-1]) if len(places) else np.zeros(0, bool)
+    kept: npt.NDArray[Any] = places[is_first]
+    return kept
 
 
 def _rows_of_documents(tokens: Path) -> Iterator[tuple[str, int]]:
@@ -211,13 +216,29 @@ def _keys_of_corpus(corpus: Path, rows: Mapping[str, int]) -> Iterator[tuple[byt
             yield key_of_text(text), row, TEXT
 
 
-def _keys_of_copies(corpus: Path, rows: Mapping[str, int]) -> Iterator[tuple[bytes, int, int]]:
-    """Documents that were dropped because another one says the same; preprocess names that one in the detail."""
+def _copies(corpus: Path) -> Iterator[tuple[str, str]]:
+    """Documents that were dropped because another one says the same, which preprocess names in the detail."""
     rejects = pq.read_table(corpus / REJECTS, columns=["doc_id", "detail"])
     for doc_id, detail in zip(*(rejects.column(name).to_pylist() for name in ("doc_id", "detail")), strict=True):
-        kept = _COPY_OF.search(detail)
-        if kept and kept[0] in rows:
-            yield key_of_document(doc_id), rows[kept[0]], COPY
+        if kept := _COPY_OF.search(detail):
+            yield doc_id, kept[0]
+
+
+def _keys_of_copies(copies: Mapping[str, str], rows: Mapping[str, int]) -> Iterator[tuple[bytes, int, int]]:
+    for doc_id, kept in copies.items():
+        if kept in rows:
+            yield key_of_document(doc_id), rows[kept], COPY
+
+
+def _keys_of_raw_texts(
+    raw: Path, copies: Mapping[str, str], rows: Mapping[str, int]
+) -> Iterator[tuple[bytes, int, int]]:
+    """Texts as their sources have them, before anything was mended, masked or found to be a copy."""
+    for table in read_row_groups(raw, ["doc_id", "text"]):
+        for doc_id, text in zip(table.column("doc_id").to_pylist(), table.column("text").to_pylist(), strict=True):
+            kept = copies.get(doc_id, doc_id)
+            if kept in rows:
+                yield key_of_text(text), rows[kept], TEXT if kept == doc_id else COPY
 
 
 def _licences(corpus: Path) -> dict[str, str]:

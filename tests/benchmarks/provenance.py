@@ -80,9 +80,8 @@ def pack(folder: Path, names: list[str]) -> None:
         num_tokens = int(offsets[-1])
         np.save(folder / shard_name(split, 0), np.zeros(num_tokens, dtype="<u2"))
         np.save(folder / f"{split}.offsets.npy", offsets)
-        columns = [chosen, ["web"] * len(chosen), [60] * len(chosen), [LENGTH] * len(chosen)]
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, PACKED_DOCUMENTS, strict=True)]
-        pq.write_table(pa.Table.from_arrays(arrays, schema=PACKED_DOCUMENTS), folder / f"{split}.documents.parquet")
+        rows = [{"doc_id": name, "source": "web", "num_bytes": 60, "num_tokens": LENGTH} for name in chosen]
+        pq.write_table(pa.Table.from_pylist(rows, schema=PACKED_DOCUMENTS), folder / f"{split}.documents.parquet")
         splits[split] = {"tokens": num_tokens, "documents": len(chosen), "windows": count_windows(num_tokens, CONTEXT)}
     write_json(folder / LAYOUT, {"vocabulary_size": 6, "context_tokens": CONTEXT, "shard_tokens": 1 << 40,
                                  "dtype": "uint16", "end_of_text": 5, "splits": splits})  # fmt: skip
@@ -96,7 +95,7 @@ def make_indexed_version(root, chain, key, seed, name, folders) -> None:
     for step in reversed(range(min(STEPS, -(-num_windows // BATCH)))):
         first[windows_of_step(step, seed=seed, batch_windows=BATCH, num_windows=num_windows)] = step
     training = f"{seed:064x}"
-    digest = build(root / "index", training, corpus, tokens, first, {"web": "CC-BY-4.0"}, (name, name))
+    digest = build(root / "index", training, (corpus, corpus, tokens), first, {"web": "CC-BY-4.0"}, (name, name))
     byproduct = Resource(name=BYPRODUCT + training, digest={"sha256": digest})
     make_version(chain, root / "versions" / str(seed), key, [byproduct])
 

@@ -24,7 +24,7 @@ from components.provenance.exposure import (
 )
 from components.provenance.paging import PAGE_BYTES, PagedRows, write_rows
 from components.train.schedule import windows_of_step
-from tests.components.provenance.world import CONTEXT, finish, make_chain, make_raw, order_of, weights
+from tests.components.provenance.world import CONTEXT, finish, make_chain, make_raw, order_of, raw_text, weights
 
 SEED, BATCH, STEPS = 7, 3, 4
 
@@ -56,7 +56,8 @@ def indexed(tmp_path_factory):
     steps = window_steps(split.num_windows)
     model = artifact_digest(root / "data/train")
     licences = {"letters": "CC-BY-4.0", "papers": "GPL-2.0-only"}
-    digest = build(root / "index", model, root / "data/preprocess", root / "data/pack", steps, licences, ("c", "t"))
+    folders = tuple(root / "data" / name for name in ("ingest", "preprocess", "pack"))
+    digest = build(root / "index", model, folders, steps, licences, ("c", "t"))
     return root, split, model, digest
 
 
@@ -77,6 +78,7 @@ def test_every_document_is_found_by_identity_and_by_text(indexed):
     for _, text, doc_id, where in raw_of(root):
         by_id, by_text = exposure.find(key_of_document(doc_id)), exposure.find(key_of_text(text))
         assert (by_id.kind, by_text.kind) == (DOCUMENT, TEXT)
+        assert exposure.find(key_of_text(raw_text(text))) == by_text
         assert by_id.split == by_text.split == where
         if where == "train":
             expected = slow_first_step(split, row)

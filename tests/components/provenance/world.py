@@ -88,9 +88,9 @@ def write_pack(folder, raw):
         stream = np.tile(np.arange(6, dtype="<u2"), len(chosen))
         np.save(folder / shard_name(split, 0), stream)
         np.save(folder / f"{split}.offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype("<i8"))
-        columns = [[row[2] for row in chosen], [row[0] for row in chosen], [len(row[1]) for row in chosen], lengths]
-        pq.write_table(pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, PACKED_DOCUMENTS,
-                       strict=True)], schema=PACKED_DOCUMENTS), folder / f"{split}.documents.parquet")  # fmt: skip
+        rows = [{"doc_id": doc_id, "source": source, "num_bytes": len(text), "num_tokens": 6}
+                for source, text, doc_id, _ in chosen]  # fmt: skip
+        pq.write_table(pa.Table.from_pylist(rows, schema=PACKED_DOCUMENTS), folder / f"{split}.documents.parquet")
         windows = count_windows(len(stream), CONTEXT)
         splits[split] = {"tokens": len(stream), "documents": len(chosen), "windows": windows}
     layout = {
@@ -118,8 +118,19 @@ def finish(folder, stage, params, inputs, write):
 
 
 def texts(raw):
-    """One file that stands for the shards of ingest."""
-    return text_file("documents.txt", "\n".join(text for _, text, _, _ in raw))
+    """A writer of the shards of ingest: the texts as their sources have them, with a return before each line's end."""
+
+    def write(folder):
+        with DocumentWriter(folder, 1000) as writer:
+            for source, text, doc_id, _ in raw:
+                writer.add((doc_id, raw_text(text), source, f"{source}/{doc_id}", LICENCES[source], None, "{}"))
+
+    return write
+
+
+def raw_text(text):
+    """A text before preprocess mends it."""
+    return text + "\r"
 
 
 def text_file(name, text):
