@@ -97,13 +97,17 @@ def _prepare(order: Order, config: Config, scratch: Path) -> Job:
         output=str(scratch / "output") if order.output else "", live=str(scratch / "live.jsonl"),
         result=str(scratch / "result.json"), readable=list(_readable(order, config, fingerprint)),
         writable=[str(scratch), str(kernels), *(str(folder.resolve()) for folder in stage.state)], kernels=str(kernels),
-        listable=[str(CODE_ROOT / "components")], network=stage.network or bool(crew.scheduler),
+        listable=[str(CODE_ROOT / "components")], network=_may_connect(stage, crew),
         workers=crew.count, scheduler=crew.scheduler,
     )  # fmt: skip
     if stage.is_resumable:
         job = _with_attempt(job)
     files.write_json(scratch / "job.json", vars(job))
     return job
+
+
+def _may_connect(stage: Stage, crew: Crew) -> bool:
+    return stage.network or bool(crew.scheduler) or any(os.environ.get(name) for name in stage.networked_by)
 
 
 def _folder_of_kernels(room: str, fingerprint: str) -> Path:

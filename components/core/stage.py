@@ -110,6 +110,7 @@ class Stage:
         state: folders of a service that the stage may read and write (a registry's database).
         environment: names of environment variables that it may see; none may change an artifact.
         network: whether it may open TCP connections.
+        networked_by: environment variables any of which says that it works with other machines, and so may too.
         is_current: a quick look, with the function's own arguments, whether the world outside already is as the
             stage would leave it; only for stages that change a service, where no file can tell.
     """
@@ -122,6 +123,7 @@ class Stage:
     state: tuple[Path, ...] = ()
     environment: tuple[str, ...] = ()
     network: bool = False
+    networked_by: tuple[str, ...] = ()
     is_current: Callable[..., bool] | None = None
 
     @property

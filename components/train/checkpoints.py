@@ -27,13 +27,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, load_file, save, save_file
 
 from components.core.attempts import differences
 from components.core.errors import GateError, InputError, WorkspaceError
 from components.core.files import canonical_json, list_files, remove, sha256_bytes, sha256_file, sync, sync_folder
 from components.core.stage import Attempt
-from components.train.backends import TrainStep
+from components.train.backends import Alone, Peers, TrainStep
 from components.train.history import Entry, best_validation_loss, from_lines, to_lines
 
 STATE, HISTORY, MANIFEST = "state.safetensors", "history.jsonl", "manifest.json"
@@ -60,34 +60,48 @@ class Manifest(BaseModel):
 class Checkpoints:
     """The checkpoints of one piece of work."""
 
-    def __init__(self, attempt: Attempt, *, batch_windows: int, interval_seconds: float) -> None:
+    def __init__(
+        self, attempt: Attempt, *, batch_windows: int, interval_seconds: float, peers: Peers | None = None
+    ) -> None:
+        self._peers = peers or Alone()
         self._folder, self._identity = attempt.folder, dict(attempt.identity)
         self._batch_windows, self._interval_seconds = batch_windows, interval_seconds
         self._saved_at, self._save_seconds, self._saved_step = time.monotonic(), 0.0, 0
 
     def resume(self, step: TrainStep) -> list[Entry]:
-        """Put ``step`` where the newest checkpoint that is sound had come to; returns the history up to there."""
+        """Put ``step`` where the newest sound checkpoint of any process had come to; returns the history so far."""
         remove(self._folder / _SAVING)
-        for path in reversed(self._paths()):
-            try:
-                manifest, state, history = read(path, self._identity)
-                _check_names(path, state, step.state)
-            except InputError as error:
-                self._set_aside(path, error)
-                continue
-            step.restore(state)
-            _tell(f"goes on after step {manifest.step}")
-            self._saved_step = manifest.step
-            return history
-        return []
+        held = self._newest_sound(step.state)
+        mine = _pack(*held) if held else b""
+        if not (found := self._peers.newest(len(held[1]) if held else 0, mine)):
+            return []
+        state, history = _unpack(found)
+        step.restore(state)
+        _tell(f"goes on after step {len(history)}")
+        self._saved_step = len(held[1]) if held else 0
+        return history
 
-    def save_if_due(self, step: TrainStep, history: list[Entry]) -> None:
-        """Save when the interval is over."""
+    def agree(self, *, is_asked_to_stop: bool) -> tuple[bool, bool]:
+        """Whether to save now, and whether to stop: what one process must do, all do at the same step."""
+        must_save, must_stop = self._peers.any_of(self._is_due(), is_asked_to_stop)
+        return must_save or must_stop, must_stop
+
+    def _is_due(self) -> bool:
         interval = self._interval_seconds
         if interval:
             interval = max(interval, self._save_seconds / _MOST_SHARE_OF_TIME)
-        if time.monotonic() - self._saved_at >= interval:
-            self.save(step, history)
+        return time.monotonic() - self._saved_at >= interval
+
+    def _newest_sound(self, expected: State) -> tuple[State, list[Entry]] | None:
+        for path in reversed(self._paths()):
+            try:
+                _, state, history = read(path, self._identity)
+                _check_names(path, state, expected)
+            except InputError as error:
+                self._set_aside(path, error)
+            else:
+                return state, history
+        return None
 
     def save(self, step: TrainStep, history: list[Entry]) -> None:
         """Write a checkpoint. Raises GateError for a state that is not finite, WorkspaceError when the disk is full."""
@@ -174,6 +188,16 @@ def read(path: Path, identity: Mapping[str, Any]) -> tuple[Manifest, State, list
     if len(history) != manifest.step:
         raise _refuse(path, f"a history of {len(history)} steps, said to be {manifest.step}")
     return manifest, state, history
+
+
+def _pack(state: State, history: list[Entry]) -> bytes:
+    """A checkpoint's contents as one piece that another process can be sent."""
+    return bytes(save({**state, HISTORY: np.frombuffer(to_lines(history), np.uint8)}))
+
+
+def _unpack(data: bytes) -> tuple[State, list[Entry]]:
+    state = load(data)
+    return state, from_lines(state.pop(HISTORY).tobytes())
 
 
 def _save_state(path: Path, state: State) -> None:

@@ -57,9 +57,10 @@ def run(
                     step.remember()
                 entry["validation_loss"] = loss
             with watch.phase("checkpoint"):
-                checkpoints.save_if_due(step, history)
-                if asked_to_stop.is_set():
+                must_save, must_stop = checkpoints.agree(is_asked_to_stop=asked_to_stop.is_set())
+                if must_save:
                     checkpoints.save(step, history)
+                if must_stop:
                     raise interrupted(len(history))
             live(len(history), {**entry, **watch.figures()})
             progress.advance(note=f"loss {entry['loss']:.3f}, {watch.sentence()}")

@@ -29,3 +29,25 @@ class TrainStep(Protocol):
 
     def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
         """One step on a batch of windows [B, T + 1]."""
+
+
+class Peers(Protocol):
+    """The processes that share a run, each of which holds the whole of it and must ask the same at the same point."""
+
+    def any_of(self, *flags: bool) -> list[bool]:
+        """Each flag: whether any process has set it."""
+
+    def newest(self, step: int, data: bytes) -> bytes:
+        """The data of the process with the highest ``step``."""
+
+
+class Alone:
+    """A run of one process."""
+
+    def any_of(self, *flags: bool) -> list[bool]:
+        """The flags."""
+        return list(flags)
+
+    def newest(self, _step: int, data: bytes) -> bytes:
+        """The data."""
+        return data

@@ -19,6 +19,7 @@ from components.model.dropout import Dropout
 from components.model.transformer import Transformer
 from components.train import optimizer
 from components.train.backends import State, StepResult
+from components.train.backends.tensorflow_devices import Devices
 
 # So many processors at most can work on a step on one machine, each on so many tokens at least.
 _MOST_PIECES, _LEAST_TOKENS = 8, 1024
@@ -34,12 +35,14 @@ class TensorFlowStep:
         num_accumulations: parts of a batch that are worked on one after the other, to save memory.
         z_weight: weight of (log Σ exp logits)² in the loss.
         seed: of dropout.
+        devices: what shares a step; one device unless given.
     """
 
     def __init__(
         self, model: Transformer, *, weight_decay: float, clip_norm: float, num_accumulations: int = 1,
-        z_weight: float = 0.0, seed: int = 0,
+        z_weight: float = 0.0, seed: int = 0, devices: Devices | None = None,
     ) -> None:  # fmt: skip
+        self._devices = devices or Devices()
         tf.config.experimental.enable_op_determinism()
         self._model, self._weight_decay, self._clip_norm = model, weight_decay, clip_norm
         self._num_accumulations, self._z_weight, self._seed = num_accumulations, z_weight, seed
@@ -83,8 +86,8 @@ class TensorFlowStep:
     def _add_gradients(self, windows: Any, part: Any) -> Any:
         """Add the gradients of a batch, or of a part of it, to the totals; returns its loss."""
         num_pieces, losses = num_pieces_of(windows.shape), []
-        for number, piece in enumerate(tf.split(windows, num_pieces)):
-            loss, gradients = self._gradients(piece, part * num_pieces + number)
+        pieces = [(piece, part * num_pieces + number) for number, piece in enumerate(tf.split(windows, num_pieces))]
+        for loss, gradients in self._devices.in_order(self._gradients, pieces):
             losses.append(loss)
             for total, gradient in zip(self._totals, gradients, strict=True):
                 total.assign_add(gradient)  # TensorFlow keeps the order of assignments to a variable

@@ -25,7 +25,7 @@ from components.train.backends.tensorflow import TensorFlowStep
 from components.train.checkpoints import Checkpoints
 from components.train.data import open_data
 from components.train.loop import run
-from tests.components.train.world import CONFIG, make_world
+from tests.components.train.world import CONFIG, MODEL, make_world
 
 SHORT, LONG = 6, 60  # steps of the runs that are killed at every step, and at every point of a save
 KINDS = ("float32", "bfloat16")
@@ -82,7 +82,8 @@ def attempt(
 def _train(folder: Path, kind: Any, world: dict[str, Path], num_steps: int, at_step: int, at_point: int) -> NoReturn:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        config = TrainConfig(**{**CONFIG, "num_steps": num_steps, "batch_windows": 2})
+        sizes = {**MODEL, "num_layers": 2}
+        config = TrainConfig(**{**CONFIG, "model": sizes, "num_steps": num_steps, "batch_windows": 4})
         model = Transformer(config.model, seed=1, compute_type=kind)
         inner = TensorFlowStep(model, weight_decay=0.1, clip_norm=1.0)
         step = KilledStep(inner, folder.with_suffix(".log"), at_step, at_point)

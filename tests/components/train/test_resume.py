@@ -26,6 +26,7 @@ from tests.components.train.world import CONFIG, MODEL, make_world
 
 ROOT = Path(__file__).resolve().parents[3]
 NUM_STEPS = 6
+SIZES = {**MODEL, "num_layers": 2}  # with one layer, variables of two could go under one name unseen
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def warm():
     """A model with its step, traced once, and the state of its first weights."""
-    model = Transformer(ModelConfig(**MODEL), seed=1)
+    model = Transformer(ModelConfig(**SIZES), seed=1)
     step = TensorFlowStep(model, weight_decay=0.1, clip_norm=1.0)
     return model, step, step.state
 
@@ -48,7 +49,7 @@ def whole(data, warm, tmp_path_factory):
 
 
 def config_of(**values):
-    return TrainConfig(**{**CONFIG, "num_steps": NUM_STEPS, **values})
+    return TrainConfig(**{**CONFIG, "model": SIZES, "num_steps": NUM_STEPS, **values})
 
 
 def checkpoints_in(folder, identity=None, interval_seconds=0.0):
@@ -83,6 +84,14 @@ def assert_same(found, expected):
 
 def names(folder):
     return sorted(path.name[:13] for path in folder.glob("step-*"))
+
+
+def test_the_state_holds_every_variable_under_a_name_of_its_own(warm):
+    """A weight has two moments; beside them there are numbers, such as the step's own."""
+    model, step, _ = warm
+    arrays = [array for array in step.state.values() if array.ndim]
+    assert len(arrays) == 3 * len(model.weights)
+    assert sum(array.size for array in arrays) == 3 * model.count_params()
 
 
 @pytest.mark.slow
@@ -248,7 +257,7 @@ def test_a_request_to_stop_in_the_middle_of_a_save_waits_for_it(data, warm, whol
         real(folder)
 
     monkeypatch.setattr(checkpoints_module, "sync_folder", ask_and_sync)
-    for num_done in (1, 2):
+    for num_done in (2, 4):  # asked while a step is saved, it stops after the next one
         with pytest.raises(Interrupted):
             attempt(data, warm, tmp_path / "a")
         assert f"step-0000000{num_done}" in names(tmp_path / "a")
