@@ -1,5 +1,6 @@
 """Pins: what is read is what was pinned, and every difference is told with both sides."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from components.core.errors import ParamsError, SourceError
 from components.core.params import parse
 from components.core.stage import Report
 from components.ingest import IngestConfig, check_pins, difference, ingest, read_lock, resolve
+from components.ingest.sources import read_sources
 
 CODE = '"""Documentation of the whole package, which is long enough to be kept."""\n'
 
@@ -198,3 +200,36 @@ def test_a_difference_reads_line_by_line(lock: Path, package: Path) -> None:
 def test_a_mistake_in_the_sources_is_told(sources: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         config(*sources)
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(lock: Path) -> None:
+    lines = lock.parent / "notes" / "lines.jsonl"
+    lines.write_text('{"text": "a line"}\n' * 1000)
+    wanted = config(files("notes/lines.jsonl"))
+    resolve(wanted, lock.parent).save(lock)
+    reading = read_sources(wanted, lock)
+    next(reading)
+    status = lines.stat()
+    lines.write_text('{"text": "a lime"}\n' * 1000)
+    os.utime(lines, ns=(status.st_atime_ns, status.st_mtime_ns))  # as if nothing had been written
+    with pytest.raises(SourceError, match="changed while it was read"):
+        list(reading)
+
+
+def test_a_folder_stands_for_all_files_in_it(lock: Path) -> None:
+    (lock.parent / "notes" / "[odd].md").write_text("# A note in Markdown")
+    for path in ("notes", "notes/", f"{lock.parent}/notes"):
+        (pin,) = resolve(config(files(path)), lock.parent).sources
+        assert pin.kind == "files"
+        assert [file.path for file in pin.files] == ["notes/[odd].md", "notes/a.txt", "notes/deep/b.txt"]
+
+
+def test_a_local_file_is_hashed_again_when_it_changed_whatever_its_times_say(lock: Path) -> None:
+    resolve(config(files("notes")), lock.parent).save(lock)
+    check_pins(lock)
+    note = lock.parent / "notes" / "a.txt"
+    status = note.stat()
+    note.write_text("a nose")
+    os.utime(note, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(SourceError, match=r"a\.txt"):
+        check_pins(lock)
