@@ -16,7 +16,7 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,11 +30,8 @@ from stdnum.in_ import aadhaar
 from stdnum.it import codicefiscale
 from stdnum.us import ssn
 
+from components.core.personal_kinds import KINDS, Kind
 from components.core.strings import replaced, utf8_values
-
-Kind = Literal["secret", "email", "iban", "card", "national_id", "ip", "phone"]
-# The order in which a text is claimed: what a card number took is no telephone number any more.
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Masked(NamedTuple):

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from components.core.personal_kinds import Kind
 from components.core.stage import Config
+from components.preprocess.rules.c4 import C4
+from components.preprocess.rules.fineweb import FineWeb
+from components.preprocess.rules.gopher_quality import GopherQuality
+from components.preprocess.rules.gopher_repetition import GopherRepetition
+from components.preprocess.rules.language import Language
 
 
 class PreprocessConfig(Config):
@@ -16,6 +22,13 @@ class PreprocessConfig(Config):
     seed: int = Field(1, description="another seed gives another division into splits", ge=0, lt=1 << 63)
     min_characters: int = Field(100, description="of the normalised text", ge=1)
     max_characters: int = Field(100_000, description="of the normalised text", ge=1)
+    repair_mojibake: bool = Field(description="put right what was decoded with the wrong encoding")
+    personal_data: tuple[Kind, ...] = Field(description="kinds that are replaced by a placeholder")
+    language: Language
+    gopher_repetition: GopherRepetition
+    gopher_quality: GopherQuality
+    c4: C4
+    fineweb: FineWeb
     validation_share: float = Field(0.05, description="share of distinct texts", ge=0, lt=1)
     test_share: float = Field(0.05, description="share of distinct texts", ge=0, lt=1)
     shard_documents: int = Field(10_000, description="documents per Parquet shard", ge=1, le=10_000_000)

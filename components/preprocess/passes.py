@@ -37,9 +37,10 @@ def write_corpus(documents: Path, checks: Path, output: Path, scratch: Path, con
 
     Raises InputError when the checks are those of other documents.
     """
+    mended = Counter[str]()
     splits, text_bytes = Counter(dict.fromkeys(SPLITS, 0)), 0
     with DocumentWriter(output, config.shard_documents, CORPUS) as writer, RejectsWriter(output) as rejects:
-        groups = _clean_all(documents, checks, scratch, rejects, config)
+        groups = _clean_all(documents, checks, scratch, rejects, mended, config)
         firsts = first_copies(pl.concat(_index(pq.read_table(group)) for group in groups))
         for group in groups:
             frame = name_first(_with_digest(pq.read_table(group)), firsts)
@@ -50,17 +51,18 @@ def write_corpus(documents: Path, checks: Path, output: Path, scratch: Path, con
             splits.update(kept["split"])
             text_bytes += int(kept["text"].str.len_bytes().sum())
     books = Books(count_documents(documents), splits.total(), rejects.dropped)
-    return Report({**{f"{name}_documents": splits[name] for name in SPLITS}, "text_bytes": text_bytes}, books)
+    return Report({**{f"{name}_documents": splits[name] for name in SPLITS}, "text_bytes": text_bytes, **mended}, books)
 
 
 def _clean_all(
-    documents: Path, checks: Path, scratch: Path, rejects: RejectsWriter, config: PreprocessConfig
+    documents: Path, checks: Path, scratch: Path, rejects: RejectsWriter, mended: Counter[str], config: PreprocessConfig
 ) -> list[Path]:
     """Clean every row group into a file of ``scratch``; returns the files in the order of the input."""
     quarantine, seen, groups = read_reasons(checks), list[pl.Series](), list[Path]()
     for number, table in enumerate(_read(documents, "cleaning")):
         cleaned = clean(table, quarantine, config)
         rejects.write(cleaned.rejects)
+        mended.update(cleaned.counts)
         groups.append(scratch / f"cleaned-{number:06d}.parquet")
         pq.write_table(cleaned.kept, groups[-1], compression="none", use_dictionary=False, write_statistics=False)
         seen.append(pl.Series(table["doc_id"]))

@@ -7,7 +7,8 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from components.core.personal import KINDS, Kind, find, mask
+from components.core.personal import find, mask
+from components.core.personal_kinds import KINDS, Kind
 from tests.worlds import SHARED_DATA
 
 FOUND = {

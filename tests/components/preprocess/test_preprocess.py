@@ -135,7 +135,8 @@ def test_lengths_are_counted_in_characters_after_normalising(tmp_path: Path) -> 
 
 def test_a_corpus_without_documents_goes_through(tmp_path: Path) -> None:
     report = run(tmp_path / "o", write_documents(tmp_path / "d", []), write_checks(tmp_path / "c"))
-    assert report.metrics == {"train_documents": 0, "validation_documents": 0, "test_documents": 0, "text_bytes": 0}
+    assert {"train_documents", "validation_documents", "test_documents", "text_bytes"} <= set(report.metrics)
+    assert set(report.metrics.values()) == {0}
     assert list(list_files(tmp_path / "o")) == ["documents-00000.parquet", "rejects.parquet"]
 
 

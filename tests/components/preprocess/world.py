@@ -6,11 +6,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.core import params
 from components.core.documents import Document, DocumentWriter, document_id
+from components.core.personal_kinds import KINDS
+from tests.worlds import ROOT
 
+
+def _rules() -> dict[str, Any]:
+    """The rules for prose, with the papers' thresholds, switched off."""
+    section = params.load(ROOT / "infra" / "recipes" / "debug.yaml")["preprocess"]
+    return {name: section[name] for name in ("gopher_repetition", "gopher_quality", "c4", "fineweb")}
+
+
+RULES = _rules()
 CONFIG: dict[str, Any] = {
     "seed": 1, "min_characters": 10, "max_characters": 1000, "validation_share": 0.2, "test_share": 0.2,
-    "shard_documents": 16,
+    "shard_documents": 16, "repair_mojibake": True, "personal_data": list(KINDS),
+    "language": {"enabled": False, "allowed": [], "prefix_bytes": 1024}, **RULES,
 }  # fmt: skip
 
 
