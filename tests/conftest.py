@@ -1,12 +1,21 @@
 """What all tests share: the debug chain, built once by the Prefect flow, and copies of it."""
 
 import fcntl
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from components.core.execute import CODE_ROOT
+from components.core.fingerprints import Sources
+from components.core.lock import STATE
 from tests.worlds import Workspace, clone_workspace, make_workspace
+
+# Numba does not see that a function called from another file changed: tests keep compiled code as stages do.
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR", str(CODE_ROOT / STATE / "kernels" / Sources(CODE_ROOT).fingerprint("preprocess").digest[:32])
+)
 
 
 @pytest.fixture(scope="session")

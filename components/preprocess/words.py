@@ -105,7 +105,7 @@ def _split_chunk(codes: Array, kinds: Array, begin: int, end: int, cuts: int, ke
         if prefix + suffix == 0:
             break
         if prefix and begin + prefix < end:
-            cuts = _special(hash_characters(codes, begin + prefix, end), end - begin - prefix, keys, pieces)
+            cuts = _special_between(codes, begin + prefix, end, keys, pieces)
             suffix = 0 if cuts else suffix
         if prefix:
             w = _add(codes, begin, begin + prefix, words, hashes, w)
@@ -116,7 +116,7 @@ def _split_chunk(codes: Array, kinds: Array, begin: int, end: int, cuts: int, ke
             words[len(words) - suffix_words, 0], words[len(words) - suffix_words, 1] = end - suffix, end
             end -= suffix
         if not cuts and begin < end:
-            cuts = _special(hash_characters(codes, begin, end), end - begin, keys, pieces)
+            cuts = _special_between(codes, begin, end, keys, pieces)
     if cuts:
         while cuts:
             w = _add(codes, begin, begin + (cuts & 0xFF), words, hashes, w)
@@ -150,6 +150,14 @@ def _special(key: np.uint64, length: int, keys: Array, pieces: Array) -> int:
             return int(pieces[slot])
         slot = (slot + 1) & mask
     return 0
+
+
+@kernel
+def _special_between(codes: Array, begin: int, end: int, keys: Array, pieces: Array) -> int:
+    """The same for characters; what is too long is not even hashed, so a row of affixes takes linear time."""
+    if end - begin > LONGEST_SPECIAL:
+        return 0
+    return _special(hash_characters(codes, begin, end), end - begin, keys, pieces)
 
 
 @kernel
