@@ -105,6 +105,7 @@ def _run(order: Order) -> None:
     execute(order, observe=_open_live_run)
     if prepared:
         files.remove(prepared)  # the version has it now
+        _share_files(order)
 
 
 def _attest(order: Order) -> Path:
@@ -118,6 +119,13 @@ def _attest(order: Order) -> Path:
     believe(key.public_key())
     index = exposure.index_trainings(exposure.INDEX, DATA, version.ends["model"], _first_steps)
     return attest.attest(version, key, index, place_of(version.digest))
+
+
+def _share_files(order: Order) -> None:
+    """Let the version and the workspace share their bytes; behind its walls a stage may not link what it only reads."""
+    from components.registry import Contents, share_files
+
+    share_files(str(order.config().model_dump()["name"]), Contents(**order.inputs))
 
 
 def _first_steps(values: Mapping[str, Any], tokens: Path, checks: Path, model: Path) -> Any:

@@ -15,6 +15,7 @@ from components.registry.access import (
     load,
     read_ledger_quickly,
     rollback,
+    share_files,
     ui_command,
 )
 from components.registry.config import Guardrail, Primary, PromoteConfig, RegisterConfig
@@ -58,5 +59,6 @@ __all__ = [
     "read_ledger_quickly",
     "register",
     "rollback",
+    "share_files",
     "ui_command",
 ]

@@ -7,6 +7,7 @@ file; a signed statement beside them speaks of all that, so a version is checked
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,12 @@ class Contents:
             raise RegistryError(f"{where}, {error.where}", found=error.found, expected=error.expected,
                                 fix=error.fix) from None  # fmt: skip
 
+    def share_with(self, folder: Path) -> None:
+        """Let a complete version in ``folder`` share the bytes of these files."""
+        for part, record in self.records.items():
+            for name in (RECORD, *record.files):
+                _link(self.folders[part] / name, folder / part / name)
+
     def is_present_in(self, folder: Path) -> bool:
         """Whether every file stands in ``folder`` with its size; quick, so the bytes are not read."""
         for part, record in self.records.items():
@@ -74,6 +81,17 @@ class Contents:
             if any(_size(folder / part / name) != size for name, size in sizes.items()):
                 return False
         return True
+
+
+def _link(source: Path, target: Path) -> None:
+    """Put a hard link to ``source`` in the place of its copy ``target``; on another disk the copy stays."""
+    if target.samefile(source):
+        return
+    scratch = target.with_name(f".{target.name}.link")
+    scratch.unlink(missing_ok=True)
+    with suppress(OSError):
+        scratch.hardlink_to(source)
+        scratch.replace(target)
 
 
 def flatten(value: Any, prefix: str) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""Promotion as it must hold when things go wrong: killed at any step, raced, tampered with, taken back."""
+
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from components.core.errors import PedigreeError, RegistryError
+from components.core.keys import believe, load_key
+from components.registry import access, read_ledger_quickly, store
+from components.registry.promotion import waiting
+from components.registry.store import APPROVAL_VARIABLE
+from tests.components.registry import races
+from tests.components.registry.servers import ABSENT, has_postgres, postgres
+from tests.components.registry.test_registry import NAME, client, promoted, registered, states
+from tests.components.registry.world import make_world
+
+
+@pytest.fixture(autouse=True)
+def _workspace(workspace, quick_code):
+    believe(load_key().public_key())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_of_eight_processes_that_promote_at_once_exactly_one_wins(database, tmp_path):
+    if database == "sqlite":
+        assert races.run(tmp_path, f"sqlite:///{tmp_path}/raced.db", 5)[0] == [1] * 5
+        return
+    if not has_postgres():
+        pytest.skip(ABSENT)
+    with postgres() as address:
+        assert races.run(tmp_path, address, 5)[0] == [1] * 5
+
+
+def champions(workspace, *changes):
+    """Worlds registered and promoted one after the other; their digests."""
+    digests = []
+    for number, change in enumerate(changes):
+        world = make_world(workspace / f"world{number}", seed=number, change=change)
+        digests.append(registered(workspace / "data/register", world))
+        promoted(workspace, world, digests[-1])
+    return digests
+
+
+def test_a_champion_is_rolled_back_checked_and_not_promoted_again_by_itself(workspace):
+    first, second = champions(workspace, 0.0, -0.2)
+    begin = time.monotonic()
+    assert access.rollback(NAME).version == first
+    assert time.monotonic() - begin < 5
+    assert states()[1] == ("champion",)
+    promoted(workspace, {n: workspace / "world1" / n for n in ("model", "tokenizer", "evaluation")}, second)
+    assert access.champion(NAME).digest == first
+    assert access.rollback(NAME, "2").version == second
+    assert states()[2] == ("challenger", "champion")
+
+
+def test_nobody_is_rolled_back_to_damaged_files(workspace):
+    _, second = champions(workspace, 0.0, -0.2)
+    damaged = access.find_version(NAME, "1").folder / "model/weights.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    with pytest.raises(RegistryError, match=r"weights\.safetensors"):
+        access.rollback(NAME)
+    assert access.champion(NAME).digest == second
+
+
+def test_the_ledger_tells_who_was_champion_at_any_moment(workspace):
+    first, second = champions(workspace, 0.0, -0.2)
+    known = read_ledger_quickly(NAME)
+    moment = known.entries[1].moment
+    assert known.champion(moment - timedelta(milliseconds=1)).version == first
+    assert known.champion(moment).version == known.champion().version == second
+    assert known.champion(datetime(2000, 1, 1, tzinfo=UTC)) is None
+
+
+def test_a_person_is_waited_for_and_the_answer_counts(workspace, monkeypatch):
+    (first,) = champions(workspace, 0.0)
+    monkeypatch.setenv(APPROVAL_VARIABLE, "1")
+    better = make_world(workspace / "better", seed=5, change=-0.2)
+    digest = registered(workspace / "data/register", better)
+    promoted(workspace, better, digest)
+    assert access.champion(NAME).digest == first
+    assert waiting(read_ledger_quickly(NAME)).version == digest
+    monkeypatch.delenv(APPROVAL_VARIABLE)
+    promoted(workspace, better, digest)
+    assert access.champion(NAME).digest == first, "a proposal that waits is nobody's to carry out but a person's"
+    access.decide(NAME, agree=False)
+    assert access.champion(NAME).digest == first
+    with pytest.raises(RegistryError, match="no proposal"):
+        access.decide(NAME, agree=True)
+
+
+def test_looks_at_the_same_documents_are_counted_by_comparison(workspace):
+    champions(workspace, 0.0, 0.2, 0.3)
+    known = read_ledger_quickly(NAME)
+    (documents,) = {entry.evaluation_set for entry in known.entries}
+    assert known.looks(documents) == 2
+    assert [entry.evidence["verdict"]["look"] for entry in known.entries] == [1, 1, 2]
+
+
+def sql(workspace, *statement):
+    with sqlite3.connect(workspace / store.FOLDER / "mlflow.db") as connection:
+        connection.execute(*statement)
+
+
+TAMPERED = {
+    "an entry edited": "UPDATE model_version_tags SET value = replace(value, 'promoted', 'kept') "
+    "WHERE name = 'tiny-ledger' AND version = 2 AND key = 'pedigree.entry'",
+    "an entry deleted": "DELETE FROM model_versions WHERE name = 'tiny-ledger' AND version = 1",
+    "the last entry deleted": "DELETE FROM model_versions WHERE name = 'tiny-ledger' AND version = 2",
+    "an unknown signer": "UPDATE model_version_tags SET value = 'abc' WHERE name = 'tiny-ledger' AND version = 2 "
+    "AND key = 'pedigree.signer'",
+    "the champion's digest edited": "UPDATE model_version_tags SET value = 'abc' WHERE name = 'tiny' AND version = 2 "
+    "AND key = 'pedigree.digest'",
+    "the champion deleted": "DELETE FROM model_versions WHERE name = 'tiny' AND version = 2",
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_what_was_tampered_with_is_noticed_and_refused(workspace, how):
+    champions(workspace, 0.0, -0.2)
+    assert list(access.find_faults(NAME)) == []
+    sql(workspace, "PRAGMA foreign_keys = OFF")
+    sql(workspace, TAMPERED[how])
+    assert len(list(access.find_faults(NAME))) >= 1
+    with pytest.raises(PedigreeError):
+        access.load(NAME)
+
+
+def test_an_alias_moved_by_hand_is_noticed_and_changes_nobodys_champion(workspace):
+    _, second = champions(workspace, 0.0, -0.2)
+    client().set_registered_model_alias(NAME, "champion", "1")
+    assert "the ledger another" in next(access.find_faults(NAME))
+    assert access.find_version(NAME).digest == second
