@@ -263,7 +263,8 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         embedded = ops.take(self.token_embedding, tokens, axis=0)  # [B, T, D]
         if self.position_embedding is None:
             return embedded
-        return embedded + ops.slice(self.position_embedding, (start, 0), (tokens.shape[1], self.config.width))  # [T, D]
+        table = ops.convert_to_tensor(self.position_embedding)  # [C, D]
+        return embedded + ops.slice(table, (start, 0), (tokens.shape[1], self.config.width))  # [B, T, D]
 
 
 def _store(kept: Tensor, new: Tensor, start: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.utils.checkpoint
 from torch import nn
 from torch.nn import functional as F
 
@@ -134,6 +135,11 @@ class Step:
 
     def __call__(self, windows, learning_rate: float) -> tuple[float, float]:
         """One step on windows [B, T + 1], an array of whole numbers."""
+        loss, norm = self.launch(windows, learning_rate)
+        return float(loss.detach()), float(norm)
+
+    def launch(self, windows, learning_rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """As a call, without waiting for its numbers."""
         with self.autocast:
             loss = self.loss(torch.as_tensor(windows, device=self.device).long())
         loss.backward()
@@ -142,4 +148,4 @@ class Step:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return float(loss), float(norm)
+        return loss, norm
