@@ -1,0 +1,160 @@
+"""What each step of cleaning costs and how it decides, beside datatrove's block on the same texts: a table.
+
+In: the shared data sets; a Python with the peer, named by PEDIGREE_PEERS (``pip install datatrove spacy ftfy`` in a
+virtual environment of its own; without it the peer's columns stay empty). Out: MB of UTF-8 per second of one core's
+time, the best of interleaved rounds, and the share of equal decisions. In between: both sides get the same documents.
+
+    python -m tests.benchmarks.cleaning
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from components.core import params
+from components.core.documents import DOCUMENTS, Document, document_id
+from components.core.personal import mask
+from components.core.personal_kinds import KINDS
+from components.preprocess import PreprocessConfig
+from components.preprocess.cleaning import arrow_texts, clean
+from components.preprocess.language import identify
+from components.preprocess.mojibake import repair
+from components.preprocess.quality import judge_c4, judge_fineweb, judge_gopher
+from components.preprocess.text import normalise
+from tests.worlds import ROOT, SHARED_DATA
+
+_ROUNDS = 2
+_NOBODY = pl.DataFrame(schema={"doc_id": pl.String, "reason": pl.String, "detail": pl.String})
+_PEER = """
+import json, sys, time
+from datatrove.data import Document
+from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter
+from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
+from datatrove.pipeline.formatters import FTFYFormatter, PIIFormatter
+texts = json.load(open(sys.argv[1]))
+blocks = {"gopher_repetition": GopherRepetitionFilter(), "gopher_quality": GopherQualityFilter(),
+          "c4": C4QualityFilter(filter_no_terminal_punct=False), "fineweb": FineWebQualityFilter(),
+          "mojibake": FTFYFormatter(), "personal data": PIIFormatter()}
+answers = {}
+for name, block in blocks.items():
+    work = getattr(block, "filter", None)
+    kept, started = [], time.process_time()
+    for number, text in enumerate(texts):
+        kept.append(work(Document(text=text, id=str(number))) is True if work else block.format(text) is not None)
+    answers[name] = [time.process_time() - started, kept]
+json.dump(answers, sys.stdout)
+"""
+
+
+def main() -> None:
+    """Print the table."""
+    texts = _texts()
+    column, steps = pa.array(texts, pa.large_string()), _steps()
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    for step in steps.values():
+        step(column)  # compiled and loaded once, before the clock runs
+    seconds, kept, theirs = dict.fromkeys(steps, 1e9), {}, dict[str, Any]()
+    for _ in range(_ROUNDS):
+        for name, step in steps.items():
+            started = time.process_time()
+            kept[name] = step(column)
+            seconds[name] = min(seconds[name], time.process_time() - started)
+        theirs = _ask_peer(texts)
+    print(f"{len(texts)} documents, {megabytes:.1f} MB: webtext, wikitext, stories")
+    print(f"{'step':24} {'MB/s':>8} {'datatrove':>10} {'times':>7} {'equal decisions':>16}")
+    for name, taken in seconds.items():
+        peer = theirs.get(name)
+        rate, equal = megabytes / taken, ""
+        if peer and kept[name] is not None:
+            equal = f"{100 * sum(a == b for a, b in zip(kept[name], peer[1], strict=True)) / len(texts):.2f} %"
+        told = f"{megabytes / peer[0]:10.2f} {peer[0] / taken:7.0f}" if peer else f"{'':10} {'':7}"
+        print(f"{name:24} {rate:8.1f} {told} {equal:>16}")
+    _print_languages()
+
+
+def _steps() -> dict[str, Callable[[pa.Array], list[bool] | None]]:
+    values = params.load(ROOT / "infra" / "recipes" / "wikipedia.yaml")["preprocess"]
+    rules = params.parse(values, PreprocessConfig, "wikipedia")
+    no_repetition = rules.gopher_repetition.model_copy(update={"enabled": False})
+    no_quality = rules.gopher_quality.model_copy(update={"enabled": False})
+
+    def kept(judged: Any) -> list[bool]:
+        return [reason is None for reason in judged.verdicts.reasons]
+
+    return {
+        "NFC, control characters": lambda texts: _done(
+            arrow_texts(pl.DataFrame({"t": pl.Series(texts)}).select(normalise(pl.col("t")))["t"])
+        ),
+        "mojibake": lambda texts: _done(repair(texts)),
+        "personal data": lambda texts: _done(mask(texts, KINDS)),
+        "language": lambda texts: _done(identify(texts, rules.language.prefix_bytes)),
+        "gopher_repetition": lambda texts: kept(judge_gopher(texts, rules.gopher_repetition, no_quality)),
+        "gopher_quality": lambda texts: kept(judge_gopher(texts, no_repetition, rules.gopher_quality)),
+        "c4": lambda texts: kept(judge_c4(texts, rules.c4)),
+        "fineweb": lambda texts: kept(judge_fineweb(texts, rules.fineweb)),
+        "the whole pass": lambda texts: _done(clean(_documents(texts), _NOBODY, rules)),
+    }
+
+
+def _done(_result: object) -> None:
+    """A step that changes texts and decides nothing."""
+
+
+def _documents(texts: pa.Array) -> pa.Table:
+    rows = [Document(document_id("s", str(n)), "", "s", str(n), "CC0", None, "{}") for n in range(len(texts))]
+    table = pa.table([list(values) for values in zip(*rows, strict=True)], schema=DOCUMENTS)
+    return table.set_column(1, DOCUMENTS.field("text"), texts)
+
+
+def _texts() -> list[str]:
+    """About two megabytes of documents of 2,500 characters, control characters gone on both sides."""
+    with zipfile.ZipFile(SHARED_DATA / "webtext_noise_tune" / "webtext.zip") as archive:
+        noise = [archive.read(name).decode("latin-1") for name in archive.namelist() if name.endswith(".txt")]
+    prose = (SHARED_DATA / "wikitext2_valid" / "valid.txt").read_text(encoding="utf-8")
+    stories = (SHARED_DATA / "tinystories_tune" / "stories.txt").read_text(encoding="utf-8").split("<|endoftext|>")
+    cut = [text[i : i + 2500] for text in (*noise, prose) for i in range(0, len(text), 2500)]
+    frame = pl.DataFrame({"text": [*cut, *stories]}).select(normalise(pl.col("text")))
+    texts = [text for text in frame["text"] if text.strip()]
+    random.Random(1).shuffle(texts)
+    return texts[::3]
+
+
+def _ask_peer(texts: list[str]) -> dict[str, Any]:
+    python = os.environ.get("PEDIGREE_PEERS")
+    if not python:
+        print("PEDIGREE_PEERS names no Python with datatrove: its columns stay empty", file=sys.stderr)
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "texts.json")
+        path.write_text(json.dumps(texts))
+        done = subprocess.run([python, "-c", _PEER, str(path)], stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def _print_languages() -> None:
+    lines = (SHARED_DATA / "langid_tune" / "sentences.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    names, texts = zip(*(line.split("\t", 1) for line in lines), strict=True)
+    started = time.process_time()
+    found = identify(pa.array(texts, pa.large_string()), 1024)
+    rate = sum(len(text.encode()) for text in texts) / 1e6 / (time.process_time() - started)
+    hits = sum(name == code for name, code in zip(names, found, strict=True)) / len(names)
+    print(
+        f"language of {len(names)} sentences in {len(set(names))} languages: {100 * hits:.2f} % right, {rate:.1f} MB/s"
+    )
+
+
+if __name__ == "__main__":
+    main()
