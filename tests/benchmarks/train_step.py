@@ -95,17 +95,9 @@ def make_plain_step(onednn: str | None):
 
     import keras
     import tensorflow as tf
-    from keras import ops
 
-    from components.model import transformer
+    from components.model import formulas
 
-    def attention(query, key, value):
-        unseen = ~tf.linalg.band_part(tf.ones((query.shape[2], query.shape[2]), tf.bool), -1, 0)
-        scores = ops.matmul(query * query.shape[-1] ** -0.5, ops.swapaxes(key, -1, -2))
-        return ops.matmul(ops.softmax(ops.where(unseen, -1e30, scores)), value)
-
-    transformer.causal_attention = attention
-    transformer.layer_norm = lambda x, gamma, beta: ops.layer_normalization(x, gamma, beta, epsilon=1e-5)
     model, config, windows = make_inputs()
     optimizer = keras.optimizers.AdamW(
         config.learning_rate, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm
@@ -115,8 +107,7 @@ def make_plain_step(onednn: str | None):
     @tf.function(autograph=False)
     def step(batch):
         with tf.GradientTape() as tape:
-            logits = model(batch[:, :-1])
-            loss = ops.mean(ops.sparse_categorical_crossentropy(batch[:, 1:], logits, from_logits=True))
+            loss = model.training_loss(batch, formulas)
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
