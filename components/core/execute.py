@@ -144,8 +144,7 @@ def _run_inner(order: Order, job: Job, scratch: Path, observe: Observer | None) 
     from components.core.sandbox import environment
 
     passed = {name: os.environ[name] for name in order.stage.environment if name in os.environ}
-    if order.stage.state:
-        passed[WORKSPACE_VARIABLE] = str(Path.cwd())  # the inner process works in its scratch folder
+    passed[WORKSPACE_VARIABLE] = str(Path.cwd())  # the inner process works in its scratch folder
     command = [sys.executable, "-P", "-m", "components.core.child", str(scratch / "job.json")]
     with _observed(job, order.stage, observe):
         inner = subprocess.Popen(

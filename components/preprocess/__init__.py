@@ -2,8 +2,8 @@
 
 from components.core.stage import Stage
 from components.preprocess.config import PreprocessConfig
-from components.preprocess.stage import preprocess
+from components.preprocess.stage import evaluation_files, preprocess
 
-STAGE = Stage("preprocess", PreprocessConfig, preprocess)
+STAGE = Stage("preprocess", PreprocessConfig, preprocess, reads=evaluation_files)
 
 __all__ = ["STAGE", "PreprocessConfig", "preprocess"]

@@ -5,9 +5,12 @@ In: plain values. Out: a frozen config. In between: bounds are in order and some
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from components.core.personal_kinds import Kind
+from components.core.pinned import PinnedFile
 from components.core.stage import Config
 from components.preprocess.rules.c4 import C4
 from components.preprocess.rules.fineweb import FineWeb
@@ -32,6 +35,28 @@ class PreprocessConfig(Config):
     validation_share: float = Field(0.05, description="share of distinct texts", ge=0, lt=1)
     test_share: float = Field(0.05, description="share of distinct texts", ge=0, lt=1)
     shard_documents: int = Field(10_000, description="documents per Parquet shard", ge=1, le=10_000_000)
+
+    near_duplicate_bands: int = Field(
+        14, description="of a MinHash signature, as FineWeb; 0 looks for equal texts only", ge=0, le=256
+    )
+    near_duplicate_rows: int = Field(8, description="hashes of a band, as FineWeb", ge=1, le=64)
+    near_duplicate_similarity: float = Field(
+        0.7, description="share of equal hashes from which two texts are copies; their Jaccard index", gt=0, le=1
+    )
+    shingle_words: int = Field(5, description="words of a shingle, as FineWeb", ge=1, le=64)
+    evaluation_sets: tuple[PinnedFile, ...] = Field((), description="texts that no document may repeat")
+    gram_words: int = Field(13, description="words of a run that must not be repeated, as GPT-3", ge=3, le=64)
+    max_held_out_share: float = Field(
+        0.8, description="runs of a training text that stand in held-out ones; 1 does not look", ge=0, le=1
+    )
+    max_source_bytes: dict[str, Annotated[int, Field(ge=0)]] = Field({}, description="most bytes of a source")
+    mixture: dict[str, Annotated[float, Field(ge=0)]] = Field({}, description="shares of the sources' bytes, by weight")
+
+    @model_validator(mode="after")
+    def _mixture_keeps_something(self) -> PreprocessConfig:
+        if self.mixture and not any(self.mixture.values()):
+            raise ValueError("mixture must give some source a weight above 0")
+        return self
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> PreprocessConfig:

@@ -1,99 +1,117 @@
-"""The two passes over the documents: the first cleans each row group, the second drops copies and writes the corpus.
+"""The passes over the documents: clean, find copies, drop them, divide, weigh, write.
 
-In: document shards, read by row groups. Out: the corpus and its rejects. In between: cleaned row groups wait in a
-scratch folder, so each document is cleaned once; memory holds one row group and one digest per document.
+In: document shards. Out: the corpus and its rejects. In between: a pass is a function of ``pieces`` or ``copies`` done
+for every row group or partition by whoever is there; results wait in a scratch folder, and this process holds a few
+numbers for each row group and 65,536 for each source, never a table of the documents.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.documents import (
-    CORPUS,
-    DOCUMENTS,
-    REJECTS_SCHEMA,
-    DocumentWriter,
-    RejectsWriter,
-    count_documents,
-    read_row_groups,
-)
-from components.core.progress import Progress
+from components.core.documents import RejectsWriter, count_documents, list_row_groups
+from components.core.parallel import Workers
 from components.core.stage import Books, Report
-from components.preprocess.cleaning import clean
-from components.preprocess.config import PreprocessConfig
-from components.preprocess.duplicates import as_rejects, digest, first_copies, name_first
+from components.preprocess.contamination import join_grams, mask_for
+from components.preprocess.copies import Search, count_partitions, find_pairs, partitions, settle
+from components.preprocess.pieces import (
+    CleanedGroup,
+    HeldOut,
+    Plan,
+    ShardPiece,
+    clean_group,
+    finish_group,
+    survey_group,
+    weigh_group,
+    write_shard,
+)
 from components.preprocess.quarantine import read_reasons, refuse_unknown
-from components.preprocess.split import SPLITS, assign_splits
+from components.preprocess.shares import Bytes, limits
+from components.preprocess.split import SPLITS
+
+_REJECTS = ("rejects", "copies-rejects", "late-rejects")
 
 
-def write_corpus(documents: Path, checks: Path, output: Path, scratch: Path, config: PreprocessConfig) -> Report:
-    """Write kept documents with their split, dropped ones with their reason; returns the books.
+@dataclass(frozen=True)
+class Passes:
+    """The passes of one run, in their order; each returns what the next needs."""
 
-    Raises InputError when the checks are those of other documents.
-    """
-    mended = Counter[str]()
-    splits, text_bytes = Counter(dict.fromkeys(SPLITS, 0)), 0
-    with DocumentWriter(output, config.shard_documents, CORPUS) as writer, RejectsWriter(output) as rejects:
-        groups = _clean_all(documents, checks, scratch, rejects, mended, config)
-        firsts = first_copies(pl.concat(_index(pq.read_table(group)) for group in groups))
-        for group in groups:
-            frame = name_first(_with_digest(pq.read_table(group)), firsts)
-            is_first = pl.col("doc_id") == pl.col("first")
-            kept = _with_split(frame.filter(is_first), config)
-            writer.write(_table(kept, CORPUS))
-            rejects.write(_table(as_rejects(frame.filter(~is_first)), REJECTS_SCHEMA))
-            splits.update(kept["split"])
-            text_bytes += int(kept["text"].str.len_bytes().sum())
-    books = Books(count_documents(documents), splits.total(), rejects.dropped)
-    return Report({**{f"{name}_documents": splits[name] for name in SPLITS}, "text_bytes": text_bytes, **mended}, books)
+    plan: Plan
+    workers: Workers
 
+    def write_corpus(self, documents: Path, output: Path) -> Report:
+        """Write kept documents with their split, dropped ones with their reason; returns the books.
 
-def _clean_all(
-    documents: Path, checks: Path, scratch: Path, rejects: RejectsWriter, mended: Counter[str], config: PreprocessConfig
-) -> list[Path]:
-    """Clean every row group into a file of ``scratch``; returns the files in the order of the input."""
-    quarantine, seen, groups = read_reasons(checks), list[pl.Series](), list[Path]()
-    for number, table in enumerate(_read(documents, "cleaning")):
-        cleaned = clean(table, quarantine, config)
-        rejects.write(cleaned.rejects)
-        mended.update(cleaned.counts)
-        groups.append(scratch / f"cleaned-{number:06d}.parquet")
-        pq.write_table(cleaned.kept, groups[-1], compression="none", use_dictionary=False, write_statistics=False)
-        seen.append(pl.Series(table["doc_id"]))
-    refuse_unknown(quarantine, pl.concat(seen), checks)
-    return groups
+        Raises InputError when the checks are those of other documents.
+        """
+        cleaned = self._clean(documents)
+        copies = self._find_copies(cleaned)
+        numbers = range(len(copies))
+        surveyed = list(self.workers.map(survey_group, self.plan, list(enumerate(copies)), "dividing"))
+        weighed = self.workers.map(weigh_group, (self.plan, self._held_out(surveyed)), numbers, "weighing")
+        cuts = limits(_add(weighed), self.plan.config.max_source_bytes, self.plan.config.mixture)
+        counts = list(self.workers.map(finish_group, (self.plan, cuts), numbers, "cutting"))
+        shards = list(_shards([count["documents"] for count in counts], self.plan.config.shard_documents, output))
+        for _ in self.workers.map(write_shard, self.plan, shards, "writing"):
+            pass
+        mended = sum((Counter(group.mended) for group in cleaned), Counter())
+        return self._report(documents, output, sum(map(Counter, counts), Counter()), mended)
 
+    def _clean(self, documents: Path) -> list[CleanedGroup]:
+        groups = list(enumerate(list_row_groups(documents) or [None]))
+        cleaned = list(self.workers.map(clean_group, self.plan, groups, "cleaning"))
+        seen = pl.Series([name for group in cleaned for name in group.quarantined], dtype=pl.String)
+        refuse_unknown(read_reasons(self.plan.checks), seen, self.plan.checks)
+        return cleaned
 
-def _read(documents: Path, description: str) -> Iterator[pa.Table]:
-    """The documents by row groups, after an empty table that keeps an empty corpus on the same path as any other."""
-    yield DOCUMENTS.empty_table()
-    with Progress(description, total=count_documents(documents), unit="documents") as progress:
-        for table in read_row_groups(documents, DOCUMENTS.names):
-            yield table
-            progress.advance(table.num_rows)
+    def _find_copies(self, cleaned: list[CleanedGroup]) -> list[Path]:
+        config, num = self.plan.config, sum(group.num_kept for group in cleaned)
+        leaves = tuple(group.leaf for group in cleaned)
+        search = Search(leaves, config.near_duplicate_similarity, count_partitions(num), self.plan.scratch)
+        pieces = partitions(num, config.near_duplicate_bands)
+        pairs = list(self.workers.map(find_pairs, search, pieces, "finding copies"))
+        return next(iter(self.workers.map(settle, search, [pairs], "settling copies")))
 
+    def _held_out(self, num_grams: list[int]) -> HeldOut:
+        path, mask = self.plan.scratch / "held-out.npy", mask_for(sum(num_grams))
+        if self.plan.config.max_held_out_share < 1:
+            parts = [self.plan.place("grams", number).with_suffix(".npy") for number in range(len(num_grams))]
+            np.save(path, join_grams(parts, mask), allow_pickle=False)
+        return HeldOut(path, int(mask))
 
-def _index(cleaned: pa.Table) -> pl.DataFrame:
-    return _with_digest(cleaned.select(["doc_id", "text"])).select("doc_id", "digest")
-
-
-def _with_digest(cleaned: pa.Table) -> pl.DataFrame:
-    frame = pl.DataFrame(pl.from_arrow(cleaned))
-    return frame.with_columns(digest(frame["text"]))
-
-
-def _with_split(kept: pl.DataFrame, config: PreprocessConfig) -> pl.DataFrame:
-    splits = assign_splits(
-        kept["digest"], seed=config.seed, validation_share=config.validation_share, test_share=config.test_share
-    )
-    return kept.with_columns(pl.Series("split", splits, dtype=pl.String))
+    def _report(self, documents: Path, output: Path, counts: Counter[str], mended: Counter[str]) -> Report:
+        with RejectsWriter(output) as rejects:
+            for path in (path for kind in _REJECTS for path in sorted(self.plan.scratch.glob(f"{kind}-[0-9]*"))):
+                rejects.write(pq.read_table(path))
+        books = Books(count_documents(documents), counts["documents"], rejects.dropped)
+        documents_of = {f"{name}_documents": counts[name] for name in SPLITS}
+        return Report({**documents_of, "text_bytes": counts["bytes"], **mended}, books)
 
 
-def _table(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
-    return rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+def _add(parts: Iterator[dict[str, Bytes]]) -> dict[str, Bytes]:
+    total: dict[str, Bytes] = {}
+    for part in parts:
+        for name, places in part.items():
+            total[name] = total[name] + places if name in total else places
+    return total
+
+
+def _shards(num_rows: list[int], shard_documents: int, output: Path) -> Iterator[ShardPiece]:
+    """Which rows of which row group each file of the corpus takes; there is always at least one file."""
+    starts = list(accumulate(num_rows, initial=0))
+    for number, first in enumerate(range(0, max(1, starts[-1]), shard_documents)):
+        last = min(first + shard_documents, starts[-1])
+        slices = [
+            (group, max(first - start, 0), min(last, start + num) - max(first, start))
+            for group, (start, num) in enumerate(zip(starts, num_rows, strict=False))
+            if start < last and start + num > first
+        ]
+        yield ShardPiece(number, tuple(slices), output)

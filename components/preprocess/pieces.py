@@ -1,0 +1,237 @@
+"""The pieces of work of ``preprocess``: what is done to one row group, wherever it is done.
+
+In: a row group, and files of a scratch folder that earlier pieces wrote. Out: further files there, and a few numbers.
+In between: every function depends on its arguments alone.
+
+    clean_group    texts mended, documents judged one by one, copies made findable
+    survey_group   copies dropped, splits and places assigned, held-out grams collected
+    weigh_group    training texts that repeat held-out ones dropped, bytes of each source counted
+    finish_group   sources cut to their limits, rows as they will stand in the corpus
+    write_shard    one file of the corpus, from the row groups that it takes its rows from
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.documents import CORPUS, DOCUMENTS, REJECTS_SCHEMA, DocumentWriter, RowGroup
+from components.core.pinned import PinnedFile
+from components.preprocess.cleaning import clean
+from components.preprocess.config import PreprocessConfig
+from components.preprocess.contamination import grams_of_sets
+from components.preprocess.copies import Leaf
+from components.preprocess.quarantine import read_reasons
+from components.preprocess.shares import NUM_PLACES, Bytes, assign_places
+from components.preprocess.signatures import Words, band_keys, collect_grams, count_hits, read_words, sign
+from components.preprocess.split import assign_splits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all pieces share."""
+
+    config: PreprocessConfig
+    checks: Path
+    scratch: Path
+
+    def place(self, kind: str, number: int) -> Path:
+        """A file of a row group in the scratch folder."""
+        return self.scratch / f"{kind}-{number:06d}"
+
+
+@dataclass(frozen=True)
+class CleanedGroup:
+    """What came of a row group, which of the quarantined documents were in it, and how much of what was mended."""
+
+    leaf: Leaf
+    num_kept: int
+    quarantined: tuple[str, ...]
+    mended: Mapping[str, int]
+
+
+def clean_group(plan: Plan, piece: tuple[int, RowGroup | None]) -> CleanedGroup:
+    """Clean a numbered row group (None: one without documents), and make its documents findable for their copies."""
+    number, group = piece
+    documents = group.read(DOCUMENTS.names) if group else DOCUMENTS.empty_table()
+    quarantine = _quarantine(plan.checks)
+    cleaned = clean(documents, quarantine, plan.config)
+    words = read_words(cleaned.kept["text"])
+    kept, contaminated = _drop_contaminated(plan, cleaned.kept, words)
+    _write(kept, plan.place("cleaned", number))
+    _write(pa.concat_tables([cleaned.rejects, contaminated]), plan.place("rejects", number))
+    words = read_words(kept["text"]) if contaminated.num_rows else words
+    seen = pl.Series(documents["doc_id"])
+    quarantined = tuple(seen.filter(seen.is_in(quarantine["doc_id"].implode())))
+    return CleanedGroup(_write_leaf(plan, number, kept, words), kept.num_rows, quarantined, cleaned.counts)
+
+
+def survey_group(plan: Plan, piece: tuple[int, Path]) -> int:
+    """Drop a row group's copies, divide the rest, and write the grams of its held-out documents; counts these."""
+    number, copies = piece
+    frame = pl.DataFrame(pl.from_arrow(_read(plan.place("cleaned", number)))).with_row_index("row")
+    index = pl.read_parquet(plan.place("index", number), columns=["digest"])
+    judged = pl.concat([frame.with_columns(pl.col("row").cast(pl.Int64)), index], how="horizontal").join(
+        pl.read_parquet(copies).drop("kept"), on="row", how="left", maintain_order="left"
+    )
+    kept = _divide(judged.filter(pl.col("reason").is_null()), plan.config)
+    _write(_table(judged.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("copies-rejects", number))
+    kept.drop("row", "digest", "reason", "detail").write_parquet(plan.place("divided", number), compression="lz4")
+    if plan.config.max_held_out_share == 1:
+        return 0
+    held_out = kept.filter(pl.col("split") != "train")
+    found = collect_grams(_words(held_out), plan.config.gram_words)
+    np.save(plan.place("grams", number).with_suffix(".npy"), found, allow_pickle=False)
+    return len(found)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Where the table of held-out grams lies, and the bits of those that it holds."""
+
+    table: Path
+    mask: int
+
+
+def weigh_group(shared: tuple[Plan, HeldOut], number: int) -> dict[str, Bytes]:
+    """Drop a row group's training texts that repeat held-out ones; returns the bytes of each source by place."""
+    plan, held_out = shared
+    frame = pl.read_parquet(plan.place("divided", number))
+    share, limit = _held_out_share(plan, frame, held_out), plan.config.max_held_out_share
+    falls = (share > limit) & (frame["split"] == "train")
+    detail = pl.format("{} of its runs of words stand in held-out documents, at most {}", share.round(3), limit)
+    reason = pl.lit("held_out_overlap")
+    frame = frame.with_columns(reason=pl.when(falls).then(reason), detail=pl.when(falls).then(detail))
+    frame.write_parquet(plan.place("weighed", number), compression="lz4")
+    kept = frame.filter(pl.col("reason").is_null())
+    return {str(name): _bytes_at(part) for (name,), part in kept.partition_by("source", as_dict=True).items()}
+
+
+def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> dict[str, int]:
+    """Cut sources to their limits and write a row group as it will stand; counts documents by split, and bytes."""
+    plan, limits = shared
+    frame = pl.read_parquet(plan.place("weighed", number))
+    limit = pl.col("source").replace_strict(limits, default=NUM_PLACES, return_dtype=pl.Int64)
+    falls = pl.col("reason").is_null() & (pl.col("place") >= limit)
+    told = pl.format("place {} of 65536, of its source those below {} are kept", pl.col("place"), limit)
+    frame = frame.with_columns(
+        reason=pl.when(falls).then(pl.lit("source_limit")).otherwise("reason"),
+        detail=pl.when(falls).then(told).otherwise("detail"),
+    )
+    kept = frame.filter(pl.col("reason").is_null())
+    _write(_table(kept, CORPUS), plan.place("finished", number))
+    _write(_table(frame.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("late-rejects", number))
+    counts = Counter(kept["split"].to_list())
+    return {**counts, "documents": kept.height, "bytes": int(kept["text"].str.len_bytes().sum())}
+
+
+@dataclass(frozen=True)
+class ShardPiece:
+    """A file of the corpus: for each row group that it takes rows from, its number, the first row and how many."""
+
+    number: int
+    slices: tuple[tuple[int, int, int], ...]
+    output: Path
+
+
+def write_shard(plan: Plan, piece: ShardPiece) -> None:
+    """Write one file of the corpus."""
+    folder = plan.place("shard", piece.number)
+    folder.mkdir()
+    with DocumentWriter(folder, plan.config.shard_documents, CORPUS) as writer:
+        for number, first, num_rows in piece.slices:
+            writer.write(_read(plan.place("finished", number)).slice(first, num_rows))
+    (only,) = folder.iterdir()
+    only.replace(piece.output / f"documents-{piece.number:05d}.parquet")
+
+
+def _drop_contaminated(plan: Plan, kept: pa.Table, words: Words) -> tuple[pa.Table, pa.Table]:
+    """Documents without, and as rejects those with, a run of words of a pinned evaluation set."""
+    if not plan.config.evaluation_sets:
+        return kept, REJECTS_SCHEMA.empty_table()
+    hits, _ = count_hits(words, plan.config.gram_words, _pinned(plan.config.evaluation_sets, plan.config.gram_words))
+    frame = pl.DataFrame(pl.from_arrow(kept)).with_columns(hits=pl.Series(hits))
+    told = pl.format("{} runs of {} words of an evaluation set", pl.col("hits"), plan.config.gram_words)
+    rejects = frame.filter(pl.col("hits") > 0).with_columns(reason=pl.lit("contaminated"), detail=told)
+    return _table(frame.filter(pl.col("hits") == 0), DOCUMENTS), _table(rejects, REJECTS_SCHEMA)
+
+
+def _write_leaf(plan: Plan, number: int, kept: pa.Table, words: Words) -> Leaf:
+    leaf = Leaf(*(plan.place(kind, number).with_suffix(suffix) for kind, suffix in
+                  (("index", ""), ("keys", ".npy"), ("signatures", ".npy"))))  # fmt: skip
+    digests = [hashlib.sha256(text.as_buffer()).digest() for text in kept["text"]]
+    index = pl.DataFrame({"doc_id": kept["doc_id"].to_pylist(), "digest": digests},
+                         schema={"doc_id": pl.String, "digest": pl.Binary})  # fmt: skip
+    index.write_parquet(leaf.index, compression="lz4")
+    bands, rows = plan.config.near_duplicate_bands, plan.config.near_duplicate_rows
+    signatures = sign(words, bands * rows, plan.config.shingle_words)
+    prefixes = np.array([int.from_bytes(digest[:8], "big") for digest in digests], np.uint64)
+    keys = np.vstack([prefixes[None], band_keys(signatures, bands, rows)])
+    is_wordless = np.diff(words.ends, prepend=0) == 0
+    keys[:, is_wordless] = prefixes[is_wordless]  # texts of signs alone are alike only when they are equal
+    np.save(leaf.keys, keys, allow_pickle=False)
+    np.save(leaf.signatures, signatures, allow_pickle=False)
+    return leaf
+
+
+def _divide(kept: pl.DataFrame, config: PreprocessConfig) -> pl.DataFrame:
+    splits = assign_splits(
+        kept["digest"], seed=config.seed, validation_share=config.validation_share, test_share=config.test_share
+    )
+    places = assign_places(kept["digest"], config.seed)
+    return kept.with_columns(pl.Series("split", splits, pl.String), pl.Series("place", places, pl.Int64))
+
+
+def _held_out_share(plan: Plan, frame: pl.DataFrame, held_out: HeldOut) -> pl.Series:
+    """The share of each text's grams that stand in held-out documents; 0 where nobody looks."""
+    if plan.config.max_held_out_share == 1:
+        return pl.Series(np.zeros(frame.height))
+    hits, seen = count_hits(_words(frame), plan.config.gram_words, _table_of(held_out.table), np.uint64(held_out.mask))
+    return pl.Series(hits / np.maximum(seen, 1))
+
+
+def _bytes_at(part: pl.DataFrame) -> Bytes:
+    sizes = part["text"].str.len_bytes().to_numpy()
+    return np.bincount(part["place"].to_numpy(), weights=sizes, minlength=NUM_PLACES).astype(np.int64)
+
+
+def _words(frame: pl.DataFrame) -> Words:
+    texts = frame["text"].to_arrow(compat_level=pl.CompatLevel.oldest())
+    return read_words(pa.chunked_array([texts], pa.large_string()))
+
+
+@cache
+def _quarantine(checks: Path) -> pl.DataFrame:
+    return read_reasons(checks)
+
+
+@cache
+def _table_of(path: Path) -> Any:
+    return np.load(path, mmap_mode="r")
+
+
+@cache
+def _pinned(sets: tuple[PinnedFile, ...], size: int) -> Any:
+    return grams_of_sets(sets, size)
+
+
+def _table(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    return rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
+
+
+def _read(path: Path) -> pa.Table:
+    return pq.read_table(path, memory_map=True)
