@@ -14,7 +14,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-_MARKS = {"passed": "✓", "failed": "✗", "quarantined": "▲"}
+_MARKS = {"passed": "✓", "failed": "✗", "quarantined": "▲", "warned": "△"}
 # Control characters are not allowed in HTML and can hide text: show each as its picture from U+2400 on.
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
 
@@ -86,7 +86,7 @@ def verdict(is_passed: bool, text: str) -> Html:
 
 
 def mark(kind: str) -> Html:
-    """``passed``, ``failed`` or ``quarantined`` as a sign, a word and a colour."""
+    """``passed``, ``failed``, ``quarantined`` or ``warned`` as a sign, a word and a colour."""
     return Html(f'<span class="mark {kind}"><span aria-hidden="true">{_MARKS[kind]}</span> {kind}</span>')
 
 
@@ -197,7 +197,7 @@ main:focus { outline: none; }
 .mark { white-space: nowrap; font-weight: 600; }
 .mark.passed { color: var(--passed); }
 .mark.failed { color: var(--failed); }
-.mark.quarantined { color: var(--quarantined); }
+.mark.quarantined, .mark.warned { color: var(--quarantined); }
 .figures {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1.25rem 2rem; margin: 1.5rem 0;
 }
@@ -214,7 +214,7 @@ th { color: var(--quiet); font-size: .8rem; font-weight: 600; white-space: nowra
 td { unicode-bidi: isolate; }
 .number { text-align: right; white-space: nowrap; }
 tr:has(.failed) td { background: var(--failed-tint); }
-tr:has(.quarantined) td { background: var(--quarantined-tint); }
+tr:has(.quarantined, .warned) td { background: var(--quarantined-tint); }
 figure { margin: 1.5rem 0; }
 figcaption { margin: 0 0 .4rem; color: var(--quiet); font-size: .9rem; }
 pre, code, .code { font: .85rem/1.55 ui-monospace, "SF Mono", Consolas, "DejaVu Sans Mono", monospace; }

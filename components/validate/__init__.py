@@ -6,11 +6,11 @@ fail the gate and stop the chain.
 
 from components.core.stage import Stage
 from components.validate.config import CorpusConfig, DocumentsConfig, TokensConfig
-from components.validate.stage import validate_corpus, validate_documents, validate_tokens
+from components.validate.stage import reference_file, validate_corpus, validate_documents, validate_tokens
 
 STAGES = {
-    "validate@documents": Stage("validate@documents", DocumentsConfig, validate_documents),
-    "validate@corpus": Stage("validate@corpus", CorpusConfig, validate_corpus),
+    "validate@documents": Stage("validate@documents", DocumentsConfig, validate_documents, reads=reference_file),
+    "validate@corpus": Stage("validate@corpus", CorpusConfig, validate_corpus, reads=reference_file),
     "validate@tokens": Stage("validate@tokens", TokensConfig, validate_tokens),
 }
 

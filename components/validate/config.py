@@ -6,10 +6,11 @@ order. A share is a part of one: 0.05 is five of a hundred.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.core.pinned import PinnedFile
 from components.core.stage import Config
 
 
@@ -32,6 +33,15 @@ class DocumentsConfig(Config):
     max_quarantined_share: float = Field(
         0.05, description="documents that may be set aside, for one reason and for all together", ge=0, lt=1
     )
+
+    reference: PinnedFile | None = Field(
+        None, description="an accepted profile.json of this check, to tell drift from; none does not compare"
+    )
+    on_drift: Literal["warning", "failure"] = Field("warning", description="what a change beyond these limits is")
+    max_share_change: float = Field(0.1, description="of a source's share of the documents", ge=0, le=1)
+    max_length_distance: float = Field(0.1, description="total variation of the lengths of a source", ge=0, le=1)
+    max_language_distance: float = Field(0.1, description="total variation of the languages of a source", ge=0, le=1)
+    max_rule_change: float = Field(0.05, description="of the share of a source that a rule dropped", ge=0, le=1)
 
     @model_validator(mode="after")
     def _characters_are_in_order(self) -> Self:

@@ -5,6 +5,7 @@ In between: one row group of texts is in memory at a time.
 
     doc_id              as it stands
     source, licence     null where empty or blank; a licence ``unknown`` is null too
+    language            as it stands
     split               as it stands, empty for null; where the shards have it
     num_characters      Unicode characters of the text; 0 where there is no text
     replacement_share   U+FFFD among them: the mark of bytes that were not understood
@@ -25,7 +26,7 @@ from components.core.documents import count_documents, read_row_groups
 from components.core.progress import Progress
 from components.core.tokens import SPLITS
 
-_READ = ("doc_id", "text", "source", "licence", "split")
+_READ = ("doc_id", "text", "source", "licence", "language", "split")
 _CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]"
 _NOT_A_LETTER = r"\P{L}"
 _REPLACEMENT = "\ufffd"
@@ -54,6 +55,7 @@ def measure_rows(documents: pl.DataFrame) -> pl.DataFrame:
         *split,
         source=_stated("source"),
         licence=_stated("licence"),
+        language="language",
         num_characters=length.cast(pl.Int64),
         replacement_share=_share(text.str.count_matches(_REPLACEMENT, literal=True), length),
         control_share=_share(text.str.count_matches(_CONTROL), length),

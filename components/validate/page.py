@@ -41,6 +41,13 @@ def texts_section(measured: pl.DataFrame) -> Html:
     return pages.section("Measured", pages.table("Documents in numbers", names, rows), _sources(measured))
 
 
+def drift_section(moved: pl.DataFrame) -> Html:
+    """How far each source is from the reference."""
+    rows = [[row["source"] or "(not stated)", *(row[name] for name in moved.columns[1:])] for row in moved.to_dicts()]
+    names = ["source", *map(_words, moved.columns[1:])]
+    return pages.section("Since the reference", pages.table("Distances of this version, from 0 to 1", names, rows))
+
+
 def splits_section(splits: pl.DataFrame) -> Html:
     """What the splits look like in numbers."""
     names = [name for name in splits.columns if name not in ("is_covered", "num_out_of_range")]

@@ -1,8 +1,9 @@
 """The stages ``validate@documents``, ``validate@corpus`` and ``validate@tokens``: measure, judge, tell.
 
 In: the folder that another stage made. Out: ``result.json`` (every expectation, its limit and what was observed),
-``quarantine.parquet`` (doc_id, reason) and ``page.html``. In between: texts are read once and only numbers about
-them go on, so neither a result nor a page can show a text. All files are written before a failed gate is raised.
+``quarantine.parquet`` (doc_id, reason), ``page.html`` and, of texts, ``profile.json`` (what drift is told from). In
+between: texts are read once and only numbers about them go on, so neither a result nor a page can show a text. All
+files are written before a failed gate is raised.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
     from components.validate.suites import Suite
 
 
+def reference_file(config: DocumentsConfig, *, subject: Path) -> list[Path]:
+    """The profile that the config pins, if it does."""
+    return [Path(config.reference.path)] if config.reference else []
+
+
 def validate_documents(config: DocumentsConfig, *, subject: Path, output: Path) -> Report:
     """Check the documents of ``ingest``. Raises GateError naming expectation, observed value and limit."""
     from components.core.documents import DOCUMENTS
     from components.validate import features, suites
 
     measured = features.measure(subject, DOCUMENTS)
-    return _judge_texts("documents", config, suites.documents(config), measured, output)
+    return _judge_texts("documents", config, suites.documents(config), measured, subject, output)
 
 
 def validate_corpus(config: CorpusConfig, *, subject: Path, output: Path) -> Report:
@@ -34,7 +40,7 @@ def validate_corpus(config: CorpusConfig, *, subject: Path, output: Path) -> Rep
     from components.validate import features, suites
 
     measured = features.measure(subject, CORPUS)
-    return _judge_texts("corpus", config, suites.corpus(config), measured, output)
+    return _judge_texts("corpus", config, suites.corpus(config), measured, subject, output)
 
 
 def validate_tokens(config: TokensConfig, *, subject: Path, output: Path) -> Report:
@@ -52,12 +58,21 @@ def validate_tokens(config: TokensConfig, *, subject: Path, output: Path) -> Rep
     return verdict.write(output, page.draw(verdict, page.splits_section(splits)))
 
 
-def _judge_texts(name: str, config: DocumentsConfig, suite: Suite, measured: pl.DataFrame, output: Path) -> Report:
-    from components.validate import page
+def _judge_texts(
+    name: str, config: DocumentsConfig, suite: Suite, measured: pl.DataFrame, subject: Path, output: Path
+) -> Report:
+    from components.core.files import write_json
+    from components.validate import drift, page, suites
     from components.validate.judge import judge
     from components.validate.verdict import Verdict, judge_quarantine
 
     findings = judge(measured, "doc_id", suite)
     findings.append(judge_quarantine(findings, measured.height, config.max_quarantined_share))
+    profile, sections = drift.describe(measured, subject), [page.texts_section(measured)]
+    write_json(output / drift.FILE, profile.model_dump(mode="json"))
+    if config.reference:
+        moved = drift.distances(profile, drift.read_reference(config.reference))
+        findings += judge(moved, "source", suites.drift(config))
+        sections.append(page.drift_section(moved))
     verdict = Verdict(name, measured.height, tuple(findings))
-    return verdict.write(output, page.draw(verdict, page.texts_section(measured)))
+    return verdict.write(output, page.draw(verdict, *sections))

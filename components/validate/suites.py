@@ -33,6 +33,22 @@ def corpus(config: CorpusConfig) -> Suite:
     return [*documents(config), *_division(config)]
 
 
+def drift(config: DocumentsConfig) -> Suite:
+    """What is expected of the table of ``drift.distances``; ``info`` is a warning that leaves the gate open."""
+    severity = "info" if config.on_drift == "warning" else "critical"
+    told = {
+        "share_change": ("Sources have the share they had", config.max_share_change),
+        "length_distance": ("Texts of a source are as long as they were", config.max_length_distance),
+        "language_distance": ("A source speaks the languages it spoke", config.max_language_distance),
+        "rule_change": ("Rules drop as much of a source as they did", config.max_rule_change),
+    }
+    return [
+        _expect(gx.ExpectColumnMaxToBeBetween, f"{column}_small", title, f"at most {percent(limit)} from the reference",
+                f"max_{column}", is_share=True, column=column, max_value=limit, severity=severity)
+        for column, (title, limit) in told.items()
+    ]  # fmt: skip
+
+
 def token_splits(config: TokensConfig) -> Suite:
     """What is expected of the table of splits of ``streams.measure``."""
     return [*_layout(config), *_vocabulary(config), *_density(config)]

@@ -33,7 +33,8 @@ class Finding:
 
     Attributes:
         column: what it looked at, or None for the whole table.
-        severity: ``warning`` when failing rows are set aside, ``critical`` when they stop the chain.
+        severity: ``warning`` when failing rows are set aside, ``critical`` when they stop the chain, ``info`` when
+            they are only told.
         observed: failing rows for an expectation about rows, else the value itself; None when there was none.
         num_rows: rows looked at, or None for an expectation about the whole.
         failing: names of the failing rows.
@@ -60,10 +61,15 @@ class Finding:
         return self.severity == "warning"
 
     @property
+    def is_fatal(self) -> bool:
+        """Whether the chain stops when it is not met; what could not be evaluated always stops it."""
+        return self.severity != "info" or bool(self.fault)
+
+    @property
     def state(self) -> str:
-        """``passed``, ``quarantined`` or ``failed``."""
+        """``passed``, ``quarantined``, ``warned`` or ``failed``."""
         if not self.is_met:
-            return "failed"
+            return "failed" if self.is_fatal else "warned"
         return "quarantined" if self.failing else "passed"
 
     @property
@@ -98,7 +104,12 @@ class Verdict:
     @property
     def failed(self) -> list[Finding]:
         """The findings that close the gate, in the order of the suite."""
-        return [finding for finding in self.findings if not finding.is_met]
+        return [finding for finding in self.findings if finding.state == "failed"]
+
+    @property
+    def warned(self) -> list[Finding]:
+        """The findings that are not met and leave the gate open."""
+        return [finding for finding in self.findings if finding.state == "warned"]
 
     @property
     def quarantine(self) -> list[tuple[str, str]]:
@@ -121,6 +132,7 @@ class Verdict:
             raise self._refusal()
         metrics = {
             "expectations": len(self.findings),
+            "warnings": len(self.warned),
             "quarantined_share": (self.received - self.books.kept) / self.received,
         }
         return Report(metrics, self.books)
