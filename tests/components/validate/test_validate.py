@@ -65,7 +65,8 @@ def test_a_sound_world_passes_with_equal_bytes(stage: str, tmp_path: Path) -> No
     assert reports[0] == reports[1]
     assert reports[0].metrics["quarantined_share"] == 0
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert names == ["page.html", "quarantine.parquet", "result.json"]
+    profile = [] if stage == "validate@tokens" else ["profile.json"]
+    assert names == ["page.html", *profile, "quarantine.parquet", "result.json"]
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
@@ -267,7 +268,7 @@ def make_short_documents(splits: Splits) -> None:
     texts = [[1 + i % 60, 2 + i % 50] for i in range(40)]
     splits["test"] = {
         "stream": np.array([token for text in texts for token in (*text, 0)]), "offsets": np.arange(41) * 3,
-        "table": {"doc_id": [f"short{i}" for i in range(40)], "source": ["world"] * 40,
+        "table": {"doc_id": [f"short{i}" for i in range(40)], "source": ["world"] * 40, "language": [None] * 40,
                   "num_bytes": [6] * 40, "num_tokens": [3] * 40},
     }  # fmt: skip
 

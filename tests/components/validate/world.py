@@ -77,6 +77,7 @@ def make_split(name: str, num: int, seed: int) -> Row:
     table = {
         "doc_id": [document_id(name, str(i)) for i in range(num)],
         "source": ["world"] * num,
+        "language": [None] * num,
         "num_bytes": [3 * len(text) for text in texts],
         "num_tokens": lengths,
     }
