@@ -30,6 +30,7 @@ examples:
   pedigree serve                      answer over HTTP: http://127.0.0.1:8000 is the playground
   pedigree verify                     check the champion, back to the raw bytes
   pedigree impact GPL-2.0-only        which versions were trained on texts under that licence
+  pedigree why 3f2a9c01               what happened to the document whose identity begins so
   pedigree schedule --cron "0 3 * * *"   refresh and run every night at three (UTC)
   pedigree ui                         MLflow's pages: models, metrics, versions side by side
 
@@ -101,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_run, _add_plan, _add_status, _add_refresh, _add_recipe, _add_generate, _add_serve, _add_batch,
                 _add_promote, _add_champion, _add_rollback, _add_verify, _add_rebuild, _add_trace, _add_impact,
-                _add_withdraw, _add_card, _add_schedule, _add_ui, _add_doctor):  # fmt: skip
+                _add_why, _add_withdraw, _add_card, _add_schedule, _add_ui, _add_doctor):  # fmt: skip
         add(commands)
     return parser
 
@@ -352,6 +353,18 @@ Looks in every version of every model, and says for each whether it was trained 
 Exit code 4 says that a version cannot tell: it has no statement, or no index on this machine.
 """)  # fmt: skip
     parser.add_argument("what", metavar="WHAT", help="a document, a text, a source or a licence")
+
+
+def _add_why(commands: Any) -> None:
+    def command(options: argparse.Namespace) -> int:
+        from flows.why import why
+
+        return why(options.document)
+
+    parser = _add(commands, "why", command, "tell what happened to a document, and which rule decided", """
+A line for every stage that met it: kept, set aside by a check, or dropped, by which rule, with the value and the limit.
+""")  # fmt: skip
+    parser.add_argument("document", metavar="DOCUMENT", help="its doc_id, the first 8 digits of it or more, or its uri")
 
 
 def _add_withdraw(commands: Any) -> None:

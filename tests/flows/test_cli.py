@@ -13,7 +13,7 @@ from flows.cli import _parser
 from tests.flows.toys import Toy
 
 COMMANDS = ("run", "plan", "status", "refresh", "recipe", "generate", "serve", "batch", "promote",
-            "champion", "rollback", "verify", "rebuild", "trace", "impact", "withdraw", "card", "schedule", "ui",
+            "champion", "rollback", "verify", "rebuild", "trace", "impact", "why", "withdraw", "card", "schedule", "ui",
             "doctor")  # fmt: skip
 
 

@@ -115,3 +115,18 @@ def test_a_version_is_made_again_and_signed(chain: Workspace) -> None:
     statement = json.loads(unseal(path.read_bytes(), believed_keys(chain.root / ".pedigree/keys"), str(path)))
     assert statement["predicateType"] == "urn:pedigree:reproduced:v1"
     assert statement["predicate"]["fromRaw"] is False
+
+
+def test_what_happened_to_a_document_is_told_with_rule_value_and_limit(chain: Workspace) -> None:
+    kept = document_of(chain)[0]
+    told = chain.pedigree("why", kept[:12]).stdout
+    assert told.startswith(kept)
+    for words in ("ingest", "preprocess", "kept for train", "tokens of train"):
+        assert words in told
+    rejects = pq.read_table(chain.root / "data/preprocess/rejects.parquet").to_pylist()
+    dropped = next(row for row in rejects if row["reason"] == "near_duplicate")
+    told = chain.pedigree("why", dropped["doc_id"]).stdout
+    assert f"dropped, near_duplicate: {dropped['detail']}" in told
+    done = chain.pedigree("why", "nobody", check=False)
+    assert done.returncode == 4
+    assert "Traceback" not in done.stdout

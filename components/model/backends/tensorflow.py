@@ -7,6 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+# A graph for each combination of shapes is what is wanted here; TensorFlow warns of every one after the fifth.
+tf.get_logger().setLevel("ERROR")
+
 
 def compiled(function: Callable[..., Any], _model: Any) -> Callable[..., Any]:
     """``function`` of tensors as a graph, one for each combination of shapes that it meets.
