@@ -18,10 +18,12 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from components.core.documents import RejectsWriter, count_documents, list_row_groups
+from components.core.files import write_whole
 from components.core.parallel import Workers
 from components.core.stage import Books, Report
 from components.preprocess.contamination import join_grams, mask_for
 from components.preprocess.copies import Search, count_partitions, find_pairs, partitions, settle
+from components.preprocess.page import PAGE, render
 from components.preprocess.pieces import (
     CleanedGroup,
     HeldOut,
@@ -93,7 +95,9 @@ class Passes:
                 rejects.write(pq.read_table(path))
         books = Books(count_documents(documents), counts["documents"], rejects.dropped)
         documents_of = {f"{name}_documents": counts[name] for name in SPLITS}
-        return Report({**documents_of, "text_bytes": counts["bytes"], **mended}, books)
+        report = Report({**documents_of, "text_bytes": counts["bytes"], **mended}, books)
+        write_whole(output / PAGE, render(output, report, books))
+        return report
 
 
 def _add(parts: Iterator[dict[str, Bytes]]) -> dict[str, Bytes]:

@@ -137,7 +137,18 @@ def test_a_corpus_without_documents_goes_through(tmp_path: Path) -> None:
     report = run(tmp_path / "o", write_documents(tmp_path / "d", []), write_checks(tmp_path / "c"))
     assert {"train_documents", "validation_documents", "test_documents", "text_bytes"} <= set(report.metrics)
     assert set(report.metrics.values()) == {0}
-    assert list(list_files(tmp_path / "o")) == ["documents-00000.parquet", "rejects.parquet"]
+    assert list(list_files(tmp_path / "o")) == ["documents-00000.parquet", "page.html", "rejects.parquet"]
+
+
+def test_the_page_counts_by_rule_and_source_and_shows_the_dropped_as_text(tmp_path: Path) -> None:
+    hostile = '<script>alert(1)</script> =HYPERLINK("x")'
+    rows = [document("0", "too short"), document("1", hostile), document("2", "kept as it is")]
+    run(tmp_path / "o", write_documents(tmp_path / "d", rows), write_checks(tmp_path / "c"), max_characters=20)
+    page = (tmp_path / "o" / "page.html").read_text()
+    assert "1 of 3 documents are kept" in page
+    assert '<td>too_long</td><td class="number">1</td><td>33.3 %</td>' in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
 
 
 def test_splits_have_their_shares_and_depend_on_seed_and_text_alone() -> None:

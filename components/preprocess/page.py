@@ -1,0 +1,84 @@
+"""The page of a preprocessing: how many documents each rule dropped, of each source, with samples of the dropped.
+
+In: the finished output folder and the report. Out: the bytes of one HTML file. In between: columns are read, never all
+texts at once; what was dropped is shown as text, escaped, and equal outputs give equal pages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from components.core.documents import REJECTS, list_shards
+from components.core.pages import Figure, Html, details, figures, page, percent, preformatted, section, table
+from components.core.plots import Interval, interval_chart
+from components.core.stage import Books, Report
+from components.preprocess.split import SPLITS
+
+PAGE = "page.html"
+_SAMPLES_OF_A_RULE, _SAMPLE_CHARACTERS = 3, 600
+
+
+def render(output: Path, report: Report, books: Books) -> bytes:
+    """The whole page of what stands in ``output``."""
+    dropped = _count(pq.read_table(output / REJECTS, columns=["source", "reason"]).to_pylist(), "source", "reason")
+    kept = sum((_count(pq.read_table(path, columns=["source"]).to_pylist(), "source") for path in list_shards(output)),
+               Counter[tuple[str, ...]]())  # fmt: skip
+    lead = f"{books.kept:,} of {books.received:,} documents are kept; each of the others was dropped for one reason."
+    return page(
+        "Preprocessing",
+        figures(*_key_figures(report, books)),
+        section("By rule", _by_rule(books), _chart(books)),
+        section("By source", _by_source(kept, dropped)),
+        section("Samples of what was dropped", *_samples(output / REJECTS)),
+        lead=lead,
+    )
+
+
+def _count(rows: list[dict[str, Any]], *keys: str) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(row[key] for key in keys) for row in rows)
+
+
+def _key_figures(report: Report, books: Books) -> Iterator[Figure]:
+    yield Figure("documents kept", books.kept, percent(books.kept / max(1, books.received)))
+    yield Figure("text", f"{report.metrics['text_bytes'] / 1e6:,.1f} MB", "of UTF-8")
+    splits = [f"{name}_documents" for name in SPLITS]
+    yield from (Figure(name.replace("_", " "), report.metrics[name]) for name in splits)
+    mended = {name: value for name, value in report.metrics.items() if name not in (*splits, "text_bytes")}
+    yield from (Figure(name.replace("_", " "), value) for name, value in sorted(mended.items()) if value)
+
+
+def _by_rule(books: Books) -> Html:
+    rows = [(rule, num, percent(num / max(1, books.received))) for rule, num in _most_first(books.dropped)]
+    return table("Documents that each rule dropped", ["rule", "documents", "share of all"], rows)
+
+
+def _chart(books: Books) -> Html:
+    bars = [Interval(rule, float(num), None, None) for rule, num in _most_first(books.dropped)]
+    return interval_chart("Documents dropped, by rule", bars, unit="documents") if bars else Html("")
+
+
+def _by_source(kept: Counter[tuple[str, ...]], dropped: Counter[tuple[str, ...]]) -> Html:
+    rules = sorted({rule for _, rule in dropped})
+    sources = sorted({source for source, *_ in (*kept, *dropped)})
+    rows = [(source, kept[source,], *(dropped[source, rule] for rule in rules)) for source in sources]
+    return table("Documents of each source", ["source", "kept", *rules], rows)
+
+
+def _samples(rejects: Path) -> Iterator[Html]:
+    """The first few of each rule, opened by the reader."""
+    shown: dict[str, list[Html]] = {}
+    for batch in pq.ParquetFile(rejects).iter_batches(1000):
+        for row in batch.to_pylist():
+            samples = shown.setdefault(row["reason"], [])
+            if len(samples) < _SAMPLES_OF_A_RULE:
+                samples.append(preformatted(f"{row['uri']}: {row['detail']}", row["text"][:_SAMPLE_CHARACTERS]))
+    yield from (details(rule, *samples) for rule, samples in sorted(shown.items()))
+
+
+def _most_first(dropped: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(dropped.items(), key=lambda pair: (-pair[1], pair[0]))
