@@ -126,7 +126,7 @@ def _with_attempt(job: Job) -> Job:
     folder = open_attempt(job.stage, job.execution, job.identity).resolve()
     if not any(path for path in folder.iterdir() if path.name != IDENTITY):
         for other, found in unfinished(folder):
-            told = f"{job.stage}: starts anew; unfinished work of other values stays in {other}"
+            told = f"{job.stage}: starts anew; unfinished work of other values stays in {os.path.relpath(other)}"
             print(f"{told} ({'; '.join(found[:_MOST_DIFFERENCES])})", file=sys.stderr)
     return replace(job, attempt=str(folder), writable=[*job.writable, str(folder)])
 

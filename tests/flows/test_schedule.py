@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psutil
 import pytest
@@ -83,17 +83,19 @@ def test_a_run_killed_with_its_worker_is_declared_crashed_by_the_server_that_liv
         url = server.wait()
         worker = project.start("-m", "flows.cli", "schedule", "--every", "5", "--no-refresh", PREFECT_API_URL=url)
         assert wait_until(lambda: "right" in project.runs)
-        assert wait_until(lambda: has_event("prefect.flow-run.heartbeat"), 60)
+        assert wait_until(lambda: has_event(project, "prefect.flow-run.heartbeat"), 60)
         for process in [*psutil.Process(worker.pid).children(recursive=True), worker]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended by itself, or with its parent
+                process.kill()
         worker.communicate()
         assert wait_until(lambda: "CRASHED" in states(project), SECONDS_WITHOUT_HEARTBEAT + 60)
         assert "RUNNING" not in states(project)
 
 
-def has_event(name: str) -> bool:
-    """Whether the server of the current project knows such an event."""
-    with closing(sqlite3.connect("file:.pedigree/prefect/prefect.db?mode=ro", uri=True)) as database:
+def has_event(toy: Toy, name: str) -> bool:
+    """Whether the server of a project knows such an event."""
+    path = toy.root / ".pedigree" / "prefect" / "prefect.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         return bool(database.execute("select 1 from events where event = ?", [name]).fetchone())
 
 
