@@ -6,11 +6,13 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psutil
 import pytest
 
+from flows.schedule import SECONDS_WITHOUT_HEARTBEAT
+from flows.server import LocalServer
 from tests.flows.toys import Toy
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,29 @@ def test_a_killed_run_is_found_out_and_the_next_goes_on_at_the_killed_stage(toy:
         assert wait_until(lambda: "COMPLETED" in states(toy))
     assert "CRASHED" in states(toy)
     assert [toy.runs.count(name) for name in ("top", "right", "bottom")] == [1, 2, 1]
+
+
+def test_a_run_killed_with_its_worker_is_declared_crashed_by_the_server_that_lives_on(project: Toy) -> None:
+    """The server stands elsewhere, as a team's does: nobody starts `pedigree schedule` again to look."""
+    project.write("right.seconds", "600")
+    with LocalServer(is_lasting=True) as server:
+        url = server.wait()
+        worker = project.start("-m", "flows.cli", "schedule", "--every", "5", "--no-refresh", PREFECT_API_URL=url)
+        assert wait_until(lambda: "right" in project.runs)
+        assert wait_until(lambda: has_event(project, "prefect.flow-run.heartbeat"), 60)
+        for process in [*psutil.Process(worker.pid).children(recursive=True), worker]:
+            with suppress(psutil.NoSuchProcess):  # it ended by itself, or with its parent
+                process.kill()
+        worker.communicate()
+        assert wait_until(lambda: "CRASHED" in states(project), SECONDS_WITHOUT_HEARTBEAT + 60)
+        assert "RUNNING" not in states(project)
+
+
+def has_event(toy: Toy, name: str) -> bool:
+    """Whether the server of a project knows such an event."""
+    path = toy.root / ".pedigree" / "prefect" / "prefect.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return bool(database.execute("select 1 from events where event = ?", [name]).fetchone())
 
 
 def test_a_cron_expression_that_is_none_is_told(toy: Toy) -> None:
