@@ -103,7 +103,8 @@ def _silence() -> Any:
         posture=Posture.Proactive, threshold=1, within=timedelta(seconds=SECONDS_WITHOUT_HEARTBEAT),
         match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
         for_each={"prefect.resource.id"},
-        after={"prefect.flow-run.heartbeat"}, expect={"prefect.flow-run.heartbeat", *ends},
+        after={"prefect.flow-run.Running", "prefect.flow-run.heartbeat"},  # it may die before its first heartbeat
+        expect={"prefect.flow-run.heartbeat", *ends},
     )  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def _status(workspace: Workspace) -> Answer:
 
 
 def make_plain(built: Workspace, folder: Path) -> Workspace:
-    """The same results under a dvc.yaml as most projects write it: each stage lists its folder of code."""
+    """The same results under a dvc.yaml as most write it: each stage lists its folder of code, ingest its source."""
     plain = clone_workspace(built, folder)
     text = (plain.root / "dvc.yaml").read_text()
     before, _, rest = text.partition("  fingerprint:\n")
@@ -160,6 +160,7 @@ def make_plain(built: Workspace, folder: Path) -> Workspace:
         name = stage.partition("@")[0]
         room = "registry" if stage in REGISTRY else name
         text = text.replace(f"data/fingerprints/{name}.json", f"components/{room}")
+    text = text.replace("sources.lock.json]", "sources.lock.json, corpus]")
     (plain.root / "dvc.yaml").write_text(text.replace("    always_changed: true\n", ""))
     plain.dvc("commit", "--force")
     return plain
@@ -335,8 +336,9 @@ def without_walls(plain: Workspace) -> None:
         return
     plain.replace("components/core/child.py", "    confine(job.walls)\n", "")
     plain.replace("components/core/child.py", "    _check_modules(job)\n", "")
-    old = "env=environment(scratch, passed)"
-    plain.replace("components/core/execute.py", old, "env={**environment(scratch, passed), **os.environ}")
+    old = "env=environment(scratch, Path(job.kernels), passed)"
+    new = f"env={{**{old.removeprefix('env=')}, **os.environ}}"
+    plain.replace("components/core/execute.py", old, new)
 
 
 @dataclass(frozen=True)
@@ -367,7 +369,7 @@ def main() -> int:
         for row in ask_all(Path(folder)):
             rows.append(row)
             true["ours"] += row.ours == row.change.expected
-            true["plain"] += row.plain == row.change.expected
+            true["plain"] += _is_fair(row.plain, row.change.expected)
             print(_line(row), flush=True)
     for name, count in true.items():
         print(f"{name:>8}: {count} of {len(rows)} true ({count / len(rows):.0%})")
@@ -377,7 +379,13 @@ def main() -> int:
 def _line(row: Row) -> str:
     expected = row.change.expected
     must = expected if isinstance(expected, str) else f"{len(expected)} stages" if expected else "nothing"
-    return f"{row.change.name:66} {must:>12}  {_told(row.ours, expected):8}  {_told(row.plain, expected)}"
+    plain = "true" if _is_fair(row.plain, expected) else _told(row.plain, expected)
+    return f"{row.change.name:66} {must:>12}  {_told(row.ours, expected):8}  {plain}"
+
+
+def _is_fair(answer: Answer, expected: Answer) -> bool:
+    """Plain dependencies refuse nothing; what they run again may refuse by itself, so that is counted for them."""
+    return answer == expected or (expected == REFUSED and isinstance(answer, frozenset) and bool(answer))
 
 
 def _told(answer: Answer, expected: Answer) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import build_once
-from tests.honesty import Case, ask, cases, make_honest
-from tests.worlds import Workspace
+from tests.honesty import Case, ask, cases, make_honest, without_walls
+from tests.worlds import Workspace, clone_workspace
 
 CASES = list(cases())
 pytestmark = pytest.mark.slow
@@ -25,3 +25,7 @@ def test_a_planted_change_is_answered_truly(case: Case, honest: Workspace) -> No
 
 def test_there_are_as_many_planted_changes_as_promised() -> None:
     assert len({case.change.name for case in CASES}) == len(CASES) >= 40
+
+
+def test_the_walls_can_be_taken_away_for_the_column_beside_ours(honest: Workspace, tmp_path: Path) -> None:
+    without_walls(clone_workspace(honest, tmp_path / "plain"))
