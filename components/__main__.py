@@ -14,13 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core import files, params
-from components.core.child import find_stage
-from components.core.errors import PedigreeError
-from components.core.execute import CODE_ROOT, Order, execute, is_current
-from components.core.fingerprints import write_fingerprints
-from components.core.seals import expose_silent_changes
-from components.core.stage import LiveRun, Stage
+try:
+    from components.core import files, params
+    from components.core.child import find_stage
+    from components.core.errors import PedigreeError
+    from components.core.execute import CODE_ROOT, Order, execute, is_current
+    from components.core.fingerprints import write_fingerprints
+    from components.core.seals import expose_silent_changes
+    from components.core.stage import LiveRun, Stage
+except ModuleNotFoundError as missing:  # `dvc repro` with another `python` first on the PATH
+    if str(missing.name).startswith("components"):
+        raise
+    sys.exit(f"error: {sys.executable} has no {missing.name}; do `. .venv/bin/activate` first (made by `make install`)")
 
 # Every stage in the order of the chain, and the room it lives in.
 STAGES = {

@@ -4,13 +4,14 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
 from components.core import errors
 from flows.cli import _parser
-from tests.flows.toys import Toy
+from tests.flows.toys import ROOT, Toy
 
 COMMANDS = ("run", "plan", "status", "refresh", "recipe", "generate", "serve", "batch", "promote",
             "champion", "rollback", "verify", "rebuild", "trace", "impact", "why", "withdraw", "card", "schedule", "ui",
@@ -150,3 +151,13 @@ def test_doctor_looks_at_everything_and_says_what_to_do(toy: Toy) -> None:
         assert name in done.stdout
     assert "half-done work of train" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_another_python_on_the_path_is_told_in_a_sentence() -> None:
+    """What `dvc repro` meets in a shell where the environment is not active."""
+    program = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_module('components', run_name='__main__')"
+    bare = [sys.executable, "-I", "-S", "-c", program, str(ROOT)]
+    done = subprocess.run(bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert ". .venv/bin/activate" in done.stderr
+    assert "Traceback" not in done.stderr
