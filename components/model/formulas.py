@@ -115,7 +115,9 @@ def softmax(scores: Tensor) -> Tensor:
     return ops.softmax(scores) if scores.shape[-1] > 1 else ops.ones_like(scores)
 
 
-def next_token_loss(hidden: Tensor, output: Tensor, targets: Tensor, z_weight: float = 0.0) -> Tensor:
+def next_token_loss(
+    hidden: Tensor, output: Tensor, targets: Tensor, z_weight: float = 0.0, token_weights: Tensor | None = None
+) -> Tensor:
     """Mean over tokens of −log softmax(z)[target] + z_weight · (log Σ exp z)², in nats, where z = hidden · outputᵀ.
 
     The second term keeps the logits from drifting (Chowdhery et al. 2022, section 5).
@@ -125,11 +127,13 @@ def next_token_loss(hidden: Tensor, output: Tensor, targets: Tensor, z_weight: f
         output: a row for each token, float32.                  # [V, D]
         targets: token numbers.                                 # [B, T]
         z_weight: weight of the second term.
+        token_weights: what each token's loss is multiplied by before the mean; nothing is 1.  # [B, T]
     """
     logits = ops.cast(ops.matmul(hidden, ops.transpose(ops.cast(output, hidden.dtype))), "float32")  # [B, T, V]
     chosen = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(targets, -1), axis=-1), -1)  # [B, T]
     total = ops.logsumexp(logits, axis=-1)  # [B, T]
-    return ops.mean(total - chosen + z_weight * ops.square(total))
+    losses = total - chosen + z_weight * ops.square(total)
+    return ops.mean(losses if token_weights is None else token_weights * losses)
 
 
 def _mean(x: Tensor) -> Tensor:

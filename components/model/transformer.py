@@ -29,6 +29,7 @@ Tensor = Any
 Memory = tuple[Tensor, Tensor]  # keys and values of one block, with room for the whole context: [B, G, C, K] each
 ComputeType = Literal["float32", "bfloat16"]
 Drop = Callable[[Tensor], Tensor]
+Answers = tuple[()] | tuple[Tensor, Tensor]
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _INITIAL_DEVIATION = 0.02
@@ -43,7 +44,14 @@ class Formulas(Protocol):
     def gelu(self, x: Tensor, bias: Tensor) -> Tensor: ...
     def swiglu(self, x: Tensor) -> Tensor: ...
     def attend(self, joined: Tensor, config: ModelConfig) -> Tensor: ...
-    def next_token_loss(self, hidden: Tensor, output: Tensor, targets: Tensor, z_weight: float = 0.0) -> Tensor: ...
+    def next_token_loss(
+        self,
+        hidden: Tensor,
+        output: Tensor,
+        targets: Tensor,
+        z_weight: float = 0.0,
+        token_weights: Tensor | None = None,
+    ) -> Tensor: ...
 
 
 class Norm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
@@ -194,10 +202,20 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
             x = block(x, by=by, drop=drop)
         return self.final_norm(x, by=by)  # [B, T, D]
 
-    def training_loss(self, windows: Tensor, by: Formulas, drop: Drop | None = None, z_weight: float = 0.0) -> Tensor:
-        """Mean nats of each token of ``windows`` [B, T + 1] after the first, as training minimises it."""
-        hidden = self.hidden(windows[:, :-1], by=by, drop=drop)
-        return by.next_token_loss(hidden, self.output_embedding, windows[:, 1:], z_weight)
+    def training_loss(
+        self, windows: Tensor, by: Formulas, drop: Drop | None = None, z_weight: float = 0.0, answers: Answers = ()
+    ) -> Tensor:
+        """Mean nats of each token of ``windows`` [B, T + 1] after the first, as training minimises it.
+
+        ``answers``, where given, are the places among those tokens that count, from 0 on, and their weights
+        [B, A] each: of the others, no logit is worked out.
+        """
+        hidden, targets = self.hidden(windows[:, :-1], by=by, drop=drop), windows[:, 1:]
+        if not answers:
+            return by.next_token_loss(hidden, self.output_embedding, targets, z_weight)
+        places, weights = answers
+        hidden, targets = _pick(hidden, places), _pick(targets, places)  # [B, A, D], [B, A]
+        return by.next_token_loss(hidden, self.output_embedding, targets, z_weight, weights)
 
     def extend(self, tokens: Tensor, memories: list[Memory], start: Tensor) -> tuple[Tensor, list[Memory]]:
         """``hidden`` for ``tokens`` [B, T] at positions from ``start`` on, given what came before in ``memories``.
@@ -269,6 +287,13 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
 
 def _store(kept: Tensor, new: Tensor, start: Tensor) -> Tensor:
     return ops.slice_update(kept, (0, 0, start, 0), new)  # [B, G, C, K]
+
+
+def _pick(rows: Tensor, places: Tensor) -> Tensor:
+    """The entries of each sequence at its own places.  # [B, T, …], [B, A] → [B, A, …]"""
+    num_sequences, num_tokens, *rest = rows.shape
+    flat = ops.reshape(rows, (num_sequences * num_tokens, *rest))
+    return ops.take(flat, places + num_tokens * ops.expand_dims(ops.arange(num_sequences), 1), axis=0)
 
 
 def _keep_all(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from components.train.backends import StepResult, TrainStep
+from components.train.backends import Answers, StepResult, TrainStep, Windows
 
 _MODEL, _BEST = "model.", "best."
 State = dict[str, npt.NDArray[np.generic]]
@@ -39,6 +39,6 @@ class BestKept:
         """Give the model its best weights again."""
         self._step.restore(self._step.state | self._best)
 
-    def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
+    def __call__(self, windows: Windows, learning_rate: float, answers: Answers | tuple[()] = ()) -> StepResult:
         """A step of the inner step."""
-        return self._step(windows, learning_rate)
+        return self._step(windows, learning_rate, answers)

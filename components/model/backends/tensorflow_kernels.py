@@ -262,7 +262,9 @@ def _softmax_gradient(probabilities: Tensor, d_probabilities: Tensor, output: Te
     return tf.cast(_wide(probabilities) * (_wide(d_probabilities) - expected), probabilities.dtype)
 
 
-def next_token_loss(hidden: Tensor, output: Tensor, targets: Tensor, z_weight: float = 0.0) -> Tensor:
+def next_token_loss(
+    hidden: Tensor, output: Tensor, targets: Tensor, z_weight: float = 0.0, token_weights: Tensor | None = None
+) -> Tensor:
     """``formulas.next_token_loss``.
 
     With the logits of some tokens go their probabilities, and with those their part of the gradient,
@@ -271,6 +273,8 @@ def next_token_loss(hidden: Tensor, output: Tensor, targets: Tensor, z_weight: f
     """
     width, num_tokens = hidden.shape[-1], hidden.shape[0] * hidden.shape[1]
     targets = tf.reshape(targets, (num_tokens,))
+    is_plain = token_weights is None and not z_weight
+    shares = tf.ones(num_tokens) if token_weights is None else tf.reshape(token_weights, (num_tokens,))
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def loss(hidden: Tensor, output: Tensor) -> Any:
@@ -285,16 +289,17 @@ def next_token_loss(hidden: Tensor, output: Tensor, targets: Tensor, z_weight: f
             chances.append(_chosen(probabilities, chosen))
             totals.append(_log_total(_chosen(logits, chosen), chances[-1]))
             d_hidden.append(tf.matmul(probabilities, weights))
-            pulled = _pull(states, totals[-1], tf.constant(z_weight)) if z_weight else states
+            own = shares[start : start + _BLOCK_LOGITS]
+            pulled = states if is_plain else _pull(states, totals[-1], own, tf.constant(z_weight))
             d_output.append(tf.matmul(probabilities, pulled, transpose_a=True))
         chance, total = tf.concat(chances, 0), tf.concat(totals, 0)
-        d_states = _d_states(tf.concat(d_hidden, 0), tf.gather(weights, targets), total, tf.constant(z_weight))
-        targeted = tf.math.unsorted_segment_sum(_wide(hidden), targets, output.shape[0])
+        d_states = _d_states(tf.concat(d_hidden, 0), tf.gather(weights, targets), total, shares, tf.constant(z_weight))
+        targeted = tf.math.unsorted_segment_sum(_shared(hidden, shares), targets, output.shape[0])
 
         def gradient(d_loss: Tensor) -> tuple[Tensor, Tensor]:
             return tf.cast(_wide(d_states) * d_loss, hidden.dtype), _d_weights(d_loss / num_tokens, targeted, *d_output)
 
-        return _mean_loss(chance, total, tf.constant(z_weight)), gradient
+        return _mean_loss(chance, total, shares, tf.constant(z_weight)), gradient
 
     return loss(tf.reshape(hidden, (num_tokens, width)), _value(output))
 
@@ -305,14 +310,19 @@ def _log_total(logit: Tensor, chance: Tensor) -> Tensor:
 
 
 @_fused
-def _pull(states: Tensor, totals: Tensor, z_weight: Tensor) -> Tensor:
-    return tf.cast(_wide(states) * tf.expand_dims(1 + 2 * z_weight * totals, 1), states.dtype)
+def _pull(states: Tensor, totals: Tensor, shares: Tensor, z_weight: Tensor) -> Tensor:
+    return tf.cast(_wide(states) * tf.expand_dims(shares * (1 + 2 * z_weight * totals), 1), states.dtype)
 
 
 @_fused
-def _d_states(pushed: Tensor, targeted: Tensor, totals: Tensor, z_weight: Tensor) -> Tensor:
+def _d_states(pushed: Tensor, targeted: Tensor, totals: Tensor, shares: Tensor, z_weight: Tensor) -> Tensor:
     wide = _wide(pushed) * tf.expand_dims(1 + 2 * z_weight * totals, 1) - _wide(targeted)
-    return tf.cast(wide / totals.shape[0], pushed.dtype)
+    return tf.cast(wide * tf.expand_dims(shares / totals.shape[0], 1), pushed.dtype)
+
+
+@_fused
+def _shared(states: Tensor, shares: Tensor) -> Tensor:
+    return _wide(states) * tf.expand_dims(shares, 1)
 
 
 @_fused
@@ -321,8 +331,8 @@ def _d_weights(scale: Tensor, targeted: Tensor, *pushed: Tensor) -> Tensor:
 
 
 @_fused
-def _mean_loss(chance: Tensor, total: Tensor, z_weight: Tensor) -> Tensor:
-    return tf.reduce_mean(z_weight * tf.square(total) - _log(chance))
+def _mean_loss(chance: Tensor, total: Tensor, shares: Tensor, z_weight: Tensor) -> Tensor:
+    return tf.reduce_mean(shares * (z_weight * tf.square(total) - _log(chance)))
 
 
 def _chosen(rows: Tensor, columns: Tensor) -> Tensor:

@@ -8,6 +8,26 @@ import numpy as np
 import numpy.typing as npt
 
 State = dict[str, npt.NDArray[np.generic]]
+Windows = npt.NDArray[np.int32]
+
+
+class Answers(NamedTuple):
+    """The targets that a loss counts; their weights are 1 on average over a batch.
+
+    Attributes:
+        places: which targets of each window, from 0 on.  # [B, A]
+        weights: of each; 0 fills up.                     # [B, A]
+    """
+
+    places: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32]
+
+
+class Batch(NamedTuple):
+    """What a step learns from: windows, and which of their targets count, all of them unless told."""
+
+    windows: Windows  # [B, T + 1]
+    answers: Answers | tuple[()] = ()
 
 
 class StepResult(NamedTuple):
@@ -27,8 +47,8 @@ class TrainStep(Protocol):
     def restore(self, state: State, /) -> None:
         """Take over a ``state`` of the same names, types and shapes."""
 
-    def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
-        """One step on a batch of windows [B, T + 1]."""
+    def __call__(self, windows: Windows, learning_rate: float, answers: Answers | tuple[()] = ()) -> StepResult:
+        """One step on a batch of windows [B, T + 1], all of whose targets count or only ``answers``."""
 
 
 class Peers(Protocol):

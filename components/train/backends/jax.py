@@ -14,14 +14,13 @@ from typing import Any
 import jax
 import keras
 import numpy as np
-import numpy.typing as npt
 from jax import numpy as jnp
 
 from components.model.backends import jax_kernels
 from components.model.dropout import Dropout
 from components.model.transformer import Transformer
 from components.train import optimizer
-from components.train.backends import State, StepResult
+from components.train.backends import Answers, State, StepResult, Windows
 
 
 class JaxStep:
@@ -57,16 +56,21 @@ class JaxStep:
         )
         self._num_steps = int(state["optimizer.num_steps"])
 
-    def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
-        """One step on a batch of windows [B, T + 1]."""
-        loss, norm = self.launch(windows, learning_rate)
+    def __call__(self, windows: Windows, learning_rate: float, answers: Answers | tuple[()] = ()) -> StepResult:
+        """One step on a batch of windows [B, T + 1], all of whose targets count or only ``answers``."""
+        loss, norm = self.launch(windows, learning_rate, answers)
         return StepResult(float(loss), float(norm))
 
-    def launch(self, windows: npt.NDArray[np.int32], learning_rate: float) -> tuple[Any, Any]:
+    def launch(self, windows: Windows, learning_rate: float, answers: Answers | tuple[()] = ()) -> tuple[Any, Any]:
         """As a call, but without waiting for its numbers: the next step can be given while this one runs."""
         values = {name: weight.value for name, weight in self._trained.items()}
         values, self._first, self._second, loss, norm = self._step(
-            values, self._first, self._second, jnp.asarray(windows), self._num_steps, learning_rate
+            values,
+            self._first,
+            self._second,
+            tuple(map(jnp.asarray, (windows, *answers))),
+            self._num_steps,
+            learning_rate,
         )
         for name, weight in self._trained.items():
             weight.assign(values[name])
@@ -74,9 +78,9 @@ class JaxStep:
         return loss, norm
 
     def _take(
-        self, weights: Any, first: Any, second: Any, windows: Any, num_steps: Any, rate: Any
+        self, weights: Any, first: Any, second: Any, batch: Any, num_steps: Any, rate: Any
     ) -> tuple[Any, Any, Any, Any, Any]:
-        loss, gradients = self._mean_gradients(weights, windows, num_steps)
+        loss, gradients = self._mean_gradients(weights, batch, num_steps)
         norm = optimizer.length(list(gradients.values()))
         scale = optimizer.clip_factor(norm, self._clip_norm)
         new = {
@@ -89,8 +93,8 @@ class JaxStep:
         moved = ({name: values[place] for name, values in new.items()} for place in range(3))
         return (*moved, loss, norm)
 
-    def _mean_gradients(self, weights: Any, windows: Any, num_steps: Any) -> tuple[Any, Any]:
-        parts = jnp.reshape(windows, (self._num_accumulations, -1, windows.shape[1]))
+    def _mean_gradients(self, weights: Any, batch: Any, num_steps: Any) -> tuple[Any, Any]:
+        parts = [jnp.reshape(array, (self._num_accumulations, -1, array.shape[1])) for array in batch]
 
         def add(total: Any, part: tuple[Any, Any]) -> tuple[Any, None]:
             found = jax.value_and_grad(partial(self._loss, num_steps=num_steps))(weights, *part)
@@ -101,8 +105,8 @@ class JaxStep:
         mean: tuple[Any, Any] = jax.tree.map(lambda sum_: sum_ / self._num_accumulations, total)
         return mean
 
-    def _loss(self, weights: Any, windows: Any, part: Any, num_steps: Any) -> Any:
+    def _loss(self, weights: Any, batch: Any, part: Any, num_steps: Any) -> Any:
         drop = Dropout(self._model.config.dropout, [self._seed, num_steps, part])
         mapping = [(self._trained[name], value) for name, value in weights.items()]
         with keras.StatelessScope(state_mapping=mapping):
-            return self._model.training_loss(windows, jax_kernels, drop, self._z_weight)
+            return self._model.training_loss(batch[0], jax_kernels, drop, self._z_weight, tuple(batch[1:]))

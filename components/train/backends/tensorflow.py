@@ -11,14 +11,13 @@ import time
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from components.model.backends import tensorflow_kernels
 from components.model.dropout import Dropout
 from components.model.transformer import Transformer
 from components.train import optimizer
-from components.train.backends import State, StepResult
+from components.train.backends import Answers, State, StepResult, Windows
 from components.train.backends.tensorflow_devices import Devices
 
 # So many processors at most can work on a step on one machine, each on so many tokens at least.
@@ -75,28 +74,29 @@ class TensorFlowStep:
         weights = {f"model.{name}": weight.value for name, weight in self._model.named_weights.items()}
         return weights | moments | {"optimizer.num_steps": self._num_steps}
 
-    def __call__(self, windows: npt.NDArray[np.int32], learning_rate: float) -> StepResult:
-        """One step on a batch of windows [B, T + 1]."""
-        parts = np.split(windows, self._num_accumulations)
-        losses = [self._add_up(tf.constant(part), tf.constant(number)) for number, part in enumerate(parts)]
-        num_gradients = len(parts) * num_pieces_of(parts[0].shape)
+    def __call__(self, windows: Windows, learning_rate: float, answers: Answers | tuple[()] = ()) -> StepResult:
+        """One step on a batch of windows [B, T + 1], all of whose targets count or only ``answers``."""
+        parts = list(zip(*(np.split(array, self._num_accumulations) for array in (windows, *answers)), strict=True))
+        losses = [self._add_up(tf.constant(number), *map(tf.constant, part)) for number, part in enumerate(parts)]
+        num_gradients = len(parts) * num_pieces_of(parts[0][0].shape)
         norm = self._update(tf.constant(learning_rate, tf.float32), tf.constant(1 / num_gradients, tf.float32))
         return StepResult(float(np.mean([loss.numpy() for loss in losses], dtype=np.float64)), float(norm))
 
-    def _add_gradients(self, windows: Any, part: Any) -> Any:
+    def _add_gradients(self, part: Any, windows: Any, *answers: Any) -> Any:
         """Add the gradients of a batch, or of a part of it, to the totals; returns its loss."""
         num_pieces, losses = num_pieces_of(windows.shape), []
-        pieces = [(piece, part * num_pieces + number) for number, piece in enumerate(tf.split(windows, num_pieces))]
+        cut = zip(*(tf.split(array, num_pieces) for array in (windows, *answers)), strict=True)
+        pieces = [(part * num_pieces + number, *piece) for number, piece in enumerate(cut)]
         for loss, gradients in self._devices.in_order(self._gradients, pieces):
             losses.append(loss)
             for total, gradient in zip(self._totals, gradients, strict=True):
                 total.assign_add(gradient)  # TensorFlow keeps the order of assignments to a variable
         return tf.reduce_mean(tf.stack(losses))
 
-    def _find_gradients(self, windows: Any, piece: Any) -> tuple[Any, list[Any]]:
+    def _find_gradients(self, piece: Any, windows: Any, *answers: Any) -> tuple[Any, list[Any]]:
         drop = Dropout(self._model.config.dropout, [self._seed, self._num_steps, piece])
         with tf.GradientTape() as tape:
-            loss = self._model.training_loss(windows, tensorflow_kernels, drop, self._z_weight)
+            loss = self._model.training_loss(windows, tensorflow_kernels, drop, self._z_weight, answers)
         # The embedding is read by its rows at the input and whole at the output: its gradient is dense.
         return loss, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, self._weights)]
 

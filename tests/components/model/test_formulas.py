@@ -62,6 +62,42 @@ def test_the_loss(num_sequences, num_tokens, block, z_weight, by, monkeypatch):
 
 
 @BOTH
+@pytest.mark.parametrize("z_weight", [0.0, 0.1])
+@pytest.mark.parametrize("block", [7, 1024])
+def test_the_loss_with_a_weight_for_each_token(block, z_weight, by, monkeypatch):
+    monkeypatch.setattr(kernels, "_BLOCK_LOGITS", block)
+    targets = RANDOM.integers(0, 11, (4, 6)).astype(np.int32)
+    token_weights = (RANDOM.random((4, 6)) * (RANDOM.random((4, 6)) < 0.5)).astype(np.float32)
+    hidden, embedding = RANDOM.standard_normal((4, 6, 8)), RANDOM.standard_normal((11, 8))
+    check_gradient(
+        lambda h, e: by.next_token_loss(h, e, targets, z_weight, token_weights),
+        lambda h, e: cross_entropy(h, e, targets, z_weight, token_weights),
+        [hidden, embedding],
+    )
+
+
+@pytest.mark.parametrize(("compute_type", "most"), [("float32", 1e-4), ("bfloat16", 0.02)])
+def test_only_answers_count_and_fast_as_plain(compute_type, most):
+    model, windows = make_model(compute_type=compute_type), make_tokens(4, 13)
+    places = np.array([[3, 4, 5], [11, 0, 0], [2, 3, 0], [0, 1, 0]], np.int32)
+    weights = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 0]], np.float32) * 12 / 8
+    (plain_loss, plain), (fast_loss, fast) = (
+        gradients_of(model, windows, by, (places, weights)) for by in (formulas, kernels)
+    )
+    every = np.take_along_axis(model.losses(windows).numpy(), places, 1)
+    assert plain_loss == pytest.approx((every * weights).mean(), rel=most)
+    assert fast_loss == pytest.approx(plain_loss, rel=most / 10)
+    for name, one, other in zip(model.named_weights, plain, fast, strict=True):
+        assert np.linalg.norm(one - other) <= most * np.linalg.norm(one), name
+    changed = windows.copy()
+    changed[1, 0] = (changed[1, 0] + 1) % SIZES.vocabulary_size  # a prompt: as target it does not count
+    changed[3, 5:] = 0  # what fills a row up is not seen by its answer
+    assert gradients_of(model, changed, kernels, (places, weights))[0] != fast_loss
+    changed[1, 0] = windows[1, 0]
+    assert gradients_of(model, changed, kernels, (places, weights))[0] == fast_loss
+
+
+@BOTH
 def test_the_loss_of_a_hopeless_target_is_finite_and_its_gradient_right(by):
     hidden, embedding = tf.constant([[[200.0]]]), tf.constant([[1.0], [-1.0]])
     with tf.GradientTape() as tape:
@@ -99,10 +135,10 @@ def test_the_fast_path_is_the_plain_path_within_the_rounding_of_its_type(config,
         assert np.linalg.norm(one - other) <= most * np.linalg.norm(one), name
 
 
-def gradients_of(model, windows, by):
+def gradients_of(model, windows, by, answers=()):
     weights = [weight.value for weight in model.named_weights.values()]
     with tf.GradientTape() as tape:
-        loss = model.training_loss(windows, by)
+        loss = model.training_loss(windows, by, answers=answers)
     return float(loss), [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, weights)]
 
 

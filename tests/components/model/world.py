@@ -109,8 +109,9 @@ def rotated(x):
     return np.concatenate([turned.real, turned.imag], -1)
 
 
-def cross_entropy(hidden, embedding, targets, z_weight=0.0):
+def cross_entropy(hidden, embedding, targets, z_weight=0.0, token_weights=1.0):
     """Mean of −log softmax at the target, and of the squared logarithm of the sum.  # [B, T, D], [V, D], [B, T]"""
     logits = hidden @ embedding.T
     total = np.log(np.exp(logits).sum(-1, keepdims=True))
-    return -np.take_along_axis(logits - total, targets[..., None], -1).mean() + z_weight * (total**2).mean()
+    losses = -np.take_along_axis(logits - total, targets[..., None], -1) + z_weight * total**2
+    return (losses[..., 0] * token_weights).mean()
