@@ -4,13 +4,13 @@
     transformer   the model itself
     formulas      its formulas as the papers write them; backends/ has the same ones for fast training
     dropout       dropout that a step's number decides
-    int8          weights of one byte
+    lora, int8    low-rank adapters; weights of one byte
     scoring       loss of each token
     sampling      text from a model
     decoding      many texts at once on a processor, for serving; its kernels in decoding_kernels
     weights       save and load, safetensors and strict JSON
 
-Importing this package is cheap and settles what Keras will run on; all its modules but weights, int8 and decoding
+Importing this package is cheap and settles what Keras will run on; all its modules but weights, lora, int8 and decoding
 import Keras.
 """
 

@@ -72,18 +72,32 @@ class Norm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
 
 class Projection(keras.layers.Dense):  # type: ignore[misc]  # Keras has no types
-    """x · kernel, all tokens in one matrix product; takes LoRA and int8 as every Keras Dense."""
+    """x · kernel, all tokens in one matrix product; once adapted, + scale · x · A · B (``components.model.lora``)."""
 
     def __init__(self, in_width: int, out_width: int, compute_type: ComputeType, name: str) -> None:
         super().__init__(
             out_width, use_bias=False, kernel_initializer="zeros", dtype=_POLICIES[compute_type], name=name
         )
         self.build((None, in_width))
+        self.lora_a: Any = None
+        self.lora_b: Any = None
+        self.lora_scale = 0.0
+
+    def adapt(self, rank: int, scale: float) -> None:
+        """Make room for A and B, both 0.  # [in, rank], [rank, out]"""
+        self._tracker.unlock()  # Keras lets a layer that is built have no more weights
+        self.lora_a = self.add_weight(shape=(self.kernel.shape[0], rank), initializer="zeros", name="lora_a")
+        self.lora_b = self.add_weight(shape=(rank, self.units), initializer="zeros", name="lora_b")
+        self._tracker.lock()
+        self.lora_scale = scale
 
     def call(self, inputs: Tensor) -> Tensor:
         """[..., in] → [..., out]"""
-        flat = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])))
-        return ops.reshape(flat, (*inputs.shape[:-1], self.units))
+        flat = ops.reshape(inputs, (-1, inputs.shape[-1]))
+        outputs = super().call(flat)
+        if self.lora_a is not None:
+            outputs += ops.matmul(self.lora_scale * ops.matmul(flat, self.lora_a), self.lora_b)
+        return ops.reshape(outputs, (*inputs.shape[:-1], self.units))
 
 
 class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types

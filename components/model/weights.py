@@ -30,9 +30,18 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 def save_model(model: Transformer, folder: Path) -> None:
     """Write both files into ``folder``; equal models give equal bytes."""
-    weights = {name: np.ascontiguousarray(weight.numpy()) for name, weight in model.named_weights.items()}
-    write_whole(folder / WEIGHTS, save(weights))
-    write_json(folder / CONFIG, model.config.model_dump(mode="json"))
+    save_weights(model.config, {name: weight.numpy() for name, weight in model.named_weights.items()}, folder)
+
+
+def save_weights(config: ModelConfig, weights: Arrays, folder: Path) -> None:
+    """As ``save_model``, for a model whose weights are at hand."""
+    write_whole(folder / WEIGHTS, to_bytes(weights))
+    write_json(folder / CONFIG, config.model_dump(mode="json"))
+
+
+def to_bytes(arrays: Arrays) -> bytes:
+    """Arrays by name as a safetensors file."""
+    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
 def load_model(folder: Path, compute_type: ComputeType = "float32") -> Transformer:
@@ -61,7 +70,7 @@ def read_config(folder: Path) -> ModelConfig:
         raise _refuse(path, f"{key}: {first['msg']}", "the sizes of a model, and nothing else") from None
 
 
-def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: ModelConfig) -> Shapes:
     """The name and shape of every weight of a model."""
     width, inner, is_gated = config.width, config.feed_forward_width, config.activation == "swiglu"
     joined = (config.num_heads + 2 * config.key_value_heads) * config.head_width
@@ -87,13 +96,13 @@ def weight_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return whole | blocks | {f"final_norm.{name}": shape for name, shape in norm.items()}
 
 
-def read_weights(folder: Path, expected: dict[str, tuple[int, ...]]) -> Arrays:
+def read_weights(folder: Path, expected: Shapes, file: str = WEIGHTS) -> Arrays:
     """The arrays of a file that must hold exactly these names and shapes, finite. Raises InputError."""
-    path = folder / WEIGHTS
+    path = folder / file
     try:
-        with safe_open(path, framework="numpy") as file:
-            _check_shapes(path, {name: file.get_slice(name) for name in file.keys()}, expected)  # noqa: SIM118
-            arrays = {name: file.get_tensor(name) for name in expected}
+        with safe_open(path, framework="numpy") as opened:
+            _check_shapes(path, {name: opened.get_slice(name) for name in opened.keys()}, expected)  # noqa: SIM118
+            arrays = {name: opened.get_tensor(name) for name in expected}
     except (OSError, SafetensorError) as error:
         raise _refuse(path, str(error), "a safetensors file") from None
     for name, array in arrays.items():
@@ -102,7 +111,7 @@ def read_weights(folder: Path, expected: dict[str, tuple[int, ...]]) -> Arrays:
     return arrays
 
 
-def _check_shapes(path: Path, found: dict[str, object], expected: dict[str, tuple[int, ...]]) -> None:
+def _check_shapes(path: Path, found: dict[str, object], expected: Shapes) -> None:
     if odd := sorted(found.keys() ^ expected.keys()):
         kind = "an unknown" if odd[0] in found else "no"
         raise _refuse(path, f"{kind} weight {odd[0]}", f"the {len(expected)} weights of the model in {CONFIG}")

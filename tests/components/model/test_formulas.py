@@ -135,8 +135,8 @@ def test_the_fast_path_is_the_plain_path_within_the_rounding_of_its_type(config,
         assert np.linalg.norm(one - other) <= most * np.linalg.norm(one), name
 
 
-def gradients_of(model, windows, by, answers=()):
-    weights = [weight.value for weight in model.named_weights.values()]
+def gradients_of(model, windows, by, answers=(), names=None):
+    weights = [weight.value for weight in (names or model.named_weights).values()]
     with tf.GradientTape() as tape:
         loss = model.training_loss(windows, by, answers=answers)
     return float(loss), [tf.convert_to_tensor(g).numpy() for g in tape.gradient(loss, weights)]
