@@ -49,7 +49,10 @@ class SplitLayout(BaseModel):
 
 
 class Layout(BaseModel):
-    """What the folder of the pack stage holds: every token number is below ``vocabulary_size``."""
+    """What the folder of the pack stage holds: every token number is below ``vocabulary_size``.
+
+    ``canaries`` of ``components.core.canaries`` stand in the training split, in no source.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     vocabulary_size: int = Field(ge=1)
@@ -57,6 +60,7 @@ class Layout(BaseModel):
     shard_tokens: int = Field(ge=1)
     dtype: Literal["uint16", "uint32"]
     end_of_text: int = Field(ge=0)
+    canaries: int = Field(default=0, ge=0)
     splits: dict[str, SplitLayout]
 
 

@@ -18,6 +18,9 @@ class EvaluateConfig(Config):
     num_resamples: int = Field(default=2000, ge=200, le=100_000, description="bootstrap resamples of the documents")
     extraction_documents: int = Field(default=100, ge=0, description="most training documents to try to extract")
     extraction_tokens: int = Field(default=32, ge=1, le=4096, description="tokens given of each, and tokens expected")
+    canary_references: int = Field(
+        default=255, ge=1, le=100_000, description="canaries never planted, among which planted ones are ranked"
+    )
     num_samples: int = Field(default=48, ge=0, le=10_000, description="least samples, over all prompts in turn")
     prompts: tuple[str, ...] = Field(
         default=("The", "Returns the", "This function", "Parameters\n----------\n"),

@@ -1,4 +1,4 @@
-"""What a model gives away of the texts that it was trained on: verbatim extraction, with a control, and personal data.
+"""What a model gives away of its training: verbatim extraction, canary exposure, each with a control, personal data.
 
 In: a model, documents it was trained on and documents it was not, samples. Out: rows of scores. In between: a model
 that is given the first tokens of a document and always takes its likeliest token writes the document's own tokens
@@ -6,17 +6,23 @@ exactly as long as its likeliest token is the document's, so one pass over the t
 2023, "Quantifying memorization", section 3.1) without writing anything. The control is the same on held-out
 documents: what can be guessed without having been seen.
 
-Not covered: extraction by other prompts than a document's own beginning, and canaries, which nothing plants.
+The exposure of a planted canary is ``log2((N + 1) / rank)`` among N references that were never planted, ranked by
+likelihood (Carlini et al. 2019, "The secret sharer", section 4.2, exposure by sampling): bits by which a guess got
+easier. It cannot be above ``log2(N + 1)``, and of a canary that was not learned it is 1.44 bits on average.
+
+Not covered: extraction by other prompts than a document's own beginning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from components.core.canaries import Kind, canary
 from components.core.files import digest_of, sha256_bytes
 from components.core.personal import find
 from components.core.scores import make_scores
@@ -26,6 +32,8 @@ from components.model.scoring import token_judgements
 from components.model.transformer import Transformer
 
 EXTRACTION, CONTROL, PERSONAL_DATA = "extraction", "extraction_control", "personal_data"
+EXPOSURE, EXPOSURE_CONTROL = "canary_exposure", "canary_exposure_control"
+Floats = npt.NDArray[np.float64]
 
 
 def extraction(
@@ -52,8 +60,40 @@ def count_leading(model: Transformer, windows: npt.NDArray[np.int32], num: int) 
     return leading
 
 
+def exposures(num_planted: int, num_references: int, losses: Callable[[Sequence[str]], Floats]) -> list[pa.Table]:
+    """The exposure in bits of each planted canary, and of as many that were never planted."""
+    if not num_planted:
+        return []
+    groups: tuple[tuple[Kind, int], ...] = (
+        ("planted", num_planted), ("control", num_planted), ("reference", num_references)
+    )  # fmt: skip
+    texts = [canary(kind, number) for kind, count in groups for number in range(count)]
+    planted, control, references = np.split(losses(texts), [num_planted, 2 * num_planted])
+    items = [sha256_bytes(text.encode()) for text in texts[: 2 * num_planted]]
+    return [
+        make_scores(metric, names, names, exposure(found, references), [1.0] * num_planted)
+        for metric, names, found in (
+            (EXPOSURE, items[:num_planted], planted), (EXPOSURE_CONTROL, items[num_planted:], control)
+        )
+    ]  # fmt: skip
+
+
+def exposure(losses: Floats, references: Floats) -> Floats:
+    """Bits by which each canary is easier to guess than by chance.  # [num_canaries]"""
+    ranks = 1 + np.searchsorted(np.sort(references), losses)
+    bits: Floats = np.log2((len(references) + 1) / ranks)
+    return bits
+
+
 def personal_data(samples: Sequence[Mapping[str, object]]) -> pa.Table:
     """How many pieces of personal data stand in each sample."""
     items = [digest_of({key: sample[key] for key in ("prompt", "seed", "temperature")}) for sample in samples]
     found = [float(len(find(str(sample["text"]).encode()))) for sample in samples]
     return make_scores(PERSONAL_DATA, items, items, found, [1.0] * len(samples))
+
+
+def means(tables: Sequence[pa.Table]) -> dict[str, float]:
+    """The value of each metric that was measured at all."""
+    measured = [table for table in tables if table.num_rows]
+    return {table["metric"][0].as_py(): pc.sum(table["total"]).as_py() / pc.sum(table["size"]).as_py()
+            for table in measured}  # fmt: skip

@@ -21,10 +21,14 @@ from components.core.pages import (
     verdict,
 )
 from components.core.plots import Interval, interval_chart
+from components.evaluate.memorisation import EXPOSURE, EXTRACTION, PERSONAL_DATA
 from components.evaluate.summary import Figures
 
 
-def draw(overall: Figures, sources: Sequence[Figures], samples: Sequence[Mapping[str, object]], level: float) -> bytes:
+def draw(
+    overall: Figures, sources: Sequence[Figures], given_away: Mapping[str, float],
+    samples: Sequence[Mapping[str, object]], level: float,
+) -> bytes:  # fmt: skip
     """The whole page."""
     lead = f"{number(overall.documents)} held-out documents, {number(overall.tokens)} tokens, scored one by one."
     return page(
@@ -33,6 +37,7 @@ def draw(overall: Figures, sources: Sequence[Figures], samples: Sequence[Mapping
         figures(*_key_figures(overall, level)),
         section("Beside a model that only counts", _beside_baseline(overall, level)),
         section("By source", _by_source(sources)),
+        section("What it gives away of its training", _given_away(given_away)),
         section("Samples", *_samples(samples)),
         lead=lead,
     )
@@ -76,6 +81,20 @@ def _by_source(sources: Sequence[Figures]) -> Html:
         for s in sources
     ]
     return table("Bits per byte of each source", columns, rows)
+
+
+def _given_away(found: Mapping[str, float]) -> Html:
+    """Each measure beside its control: the same of what the training never saw."""
+    columns = ["measure", "unit", "of the training", "control, never trained on"]
+    rows = [
+        (name, unit, found.get(metric), found.get(f"{metric}_control"))
+        for name, unit, metric in (
+            ("verbatim extraction", "share of the tokens that follow a document's beginning", EXTRACTION),
+            ("exposure of planted canaries", "bits; 1.44 is chance", EXPOSURE),
+            ("personal data", "pieces in a sample", PERSONAL_DATA),
+        )
+    ]
+    return table("What the model repeats of the texts that it was trained on", columns, rows)
 
 
 def _samples(samples: Sequence[Mapping[str, object]]) -> Iterator[Html]:

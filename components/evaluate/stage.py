@@ -40,7 +40,7 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     import pyarrow.parquet as pq
 
     from components.core.tokens import TokenSplit
-    from components.evaluate import page, samples, summary
+    from components.evaluate import memorisation, page, samples, summary
     from components.model.weights import load_model
     from components.tokenizer.codec import Codec
 
@@ -51,10 +51,13 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     drawn = samples.draw_samples(config, loaded, codec)
     pq.write_table(scored, output / DOCUMENTS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     write_json(output / SAMPLES, drawn)
-    write_scores(output, [*summary.score_tables(scored), *_measures(config, loaded, codec, tokens, model, drawn)])
-    write_whole(output / PAGE, page.draw(overall, sources, drawn, config.level))
+    measured = _measures(config, loaded, codec, tokens, drawn)
+    write_scores(output, [*summary.score_tables(scored), *measured, *_properties(loaded, model)])
+    given_away = memorisation.means(measured)
+    write_whole(output / PAGE, page.draw(overall, sources, given_away, drawn, config.level))
     dropped = {"beyond the limits or empty": held_out.num_documents - scored.num_rows}
-    return Report(summary.metrics(overall, sources), Books(held_out.num_documents, scored.num_rows, dropped))
+    metrics = {**summary.metrics(overall, sources), **given_away}
+    return Report(metrics, Books(held_out.num_documents, scored.num_rows, dropped))
 
 
 def _score(
@@ -82,18 +85,30 @@ def _score(
 
 
 def _measures(
-    config: EvaluateConfig, model: Transformer, codec: Codec, tokens: Path, folder: Path, drawn: Sequence[Any]
+    config: EvaluateConfig, model: Transformer, codec: Codec, tokens: Path, drawn: Sequence[Any]
 ) -> list[pa.Table]:
-    """What the gate guards beside the scores of documents."""
-    from components.core.tokens import TokenSplit
+    """What the model gives away of its training."""
+    from components.core.tokens import TokenSplit, read_layout
     from components.evaluate import memorisation as memory
-    from components.model.weights import WEIGHTS
+
+    def losses(texts: Sequence[str]) -> Floats:
+        documents = [np.append(tokens, codec.end_of_text) for tokens in codec.encode_all(texts)]
+        return _judge(model, documents, codec)[:, 0]
 
     seen, unseen = TokenSplit.open(tokens, "train"), TokenSplit.open(tokens, "test")
     return [
+        *memory.exposures(read_layout(tokens).canaries, config.canary_references, losses),
         memory.extraction(config, model, seen, memory.EXTRACTION, codec.end_of_text),
         memory.extraction(config, model, unseen, memory.CONTROL, codec.end_of_text),
         memory.personal_data(drawn),
+    ]
+
+
+def _properties(model: Transformer, folder: Path) -> list[pa.Table]:
+    """What a model costs, whatever it is asked."""
+    from components.model.weights import WEIGHTS
+
+    return [
         property_of_model("weight_bytes", (folder / WEIGHTS).stat().st_size),
         property_of_model("operations_per_token", _operations_per_token(model)),
     ]

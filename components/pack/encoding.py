@@ -7,6 +7,7 @@ be encoded anywhere and in any order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,12 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.core import canaries
 from components.core.documents import RowGroup
 from components.core.errors import InputError
 from components.core.quarantine import read_quarantine
 from components.core.tokens import PACKED_DOCUMENTS, SPLITS
 from components.tokenizer.codec import Codec
 from components.tokenizer.encoder import Encoder
+
+_COLUMNS = ["doc_id", "text", "source", "language", "split"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,15 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A row group, its number, and the canaries (number, copy) that follow some of its rows."""
+
+    number: int
+    group: RowGroup
+    canaries: Sequence[tuple[int, tuple[int, int]]] = ()
+
+
+@dataclass(frozen=True)
 class Encoded:
     """Where a row group's results lie: raw tokens and rows of documents, by split; and what was left out."""
 
@@ -43,23 +56,33 @@ class Encoded:
     num_quarantined: int
 
 
-def encode_group(encoding: Encoding, piece: tuple[int, RowGroup]) -> Encoded:
-    """Encode a numbered row group. Raises InputError for a split that has no name here."""
-    number, group = piece
-    table = group.read(["doc_id", "text", "source", "language", "split"])
-    _check_splits(group, table)
+def encode_group(encoding: Encoding, piece: Piece) -> Encoded:
+    """Encode a row group. Raises InputError for a split that has no name here."""
+    table = piece.group.read(_COLUMNS)
+    _check_splits(piece.group, table)
+    table = _with_canaries(table, piece)
     is_aside = pc.is_in(table.column("doc_id"), value_set=_quarantined(encoding.checks))
     kept = table.filter(pc.invert(is_aside))
     encoder, found = _encoder(encoding.tokenizer, encoding.dtype), Encoded({}, {}, table.num_rows - kept.num_rows)
     for split in SPLITS:
         documents = kept.filter(pc.equal(kept.column("split"), split))
-        place = encoding.scratch / f"{number:06d}-{split}"
+        place = encoding.scratch / f"{piece.number:06d}-{split}"
         found.tokens[split], found.documents[split] = place.with_suffix(".tokens"), place.with_suffix(".parquet")
         texts = documents.column("text").combine_chunks()
         tokens, ends = encoder.encode(texts)
         tokens.tofile(found.tokens[split])
         pq.write_table(_rows(documents, np.diff(ends, prepend=0)), found.documents[split], compression="none")
     return found
+
+
+def _with_canaries(table: pa.Table, piece: Piece) -> pa.Table:
+    """The rows with each canary behind the row that it follows."""
+    if not piece.canaries:
+        return table
+    rows, planted = zip(*piece.canaries, strict=True)
+    both = pa.concat_tables([table, canaries.as_documents(list(planted)).cast(table.schema)])
+    order = np.argsort(np.concatenate([np.arange(table.num_rows), np.array(rows)]), kind="stable")
+    return both.take(order)
 
 
 def _rows(documents: pa.Table, lengths: np.ndarray[tuple[int], np.dtype[np.int64]]) -> pa.Table:

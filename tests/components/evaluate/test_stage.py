@@ -15,7 +15,7 @@ from components.evaluate import EvaluateConfig, evaluate
 from components.evaluate.summary import safe_name
 from components.registry.comparison import read_metrics
 from components.tokenizer.codec import Codec
-from tests.components.evaluate.world import CONFIG, make_model, make_world
+from tests.components.evaluate.world import CONFIG, NUM_CANARIES, make_model, make_world
 
 
 def config(**changes):
@@ -112,13 +112,41 @@ def test_names_that_look_alike_when_made_safe_stay_different():
 def test_the_gate_gets_every_metric_in_slices_and_the_totals_agree(done):
     output, report = done
     metrics = read_metrics(output)
-    assert set(metrics) == {"bits_per_byte", "brier", "extraction", "extraction_control", "operations_per_token",
-                            "personal_data", "weight_bytes"}  # fmt: skip
+    assert set(metrics) == {"bits_per_byte", "brier", "canary_exposure", "canary_exposure_control", "extraction",
+                            "extraction_control", "operations_per_token", "personal_data", "weight_bytes"}  # fmt: skip
     assert metrics["bits_per_byte"].value() == pytest.approx(report.metrics["bits_per_byte"])
     assert metrics["brier"].value() == pytest.approx(report.metrics["brier"])
     assert set(metrics["bits_per_byte"].slices_by("source", 2)) == {"source 0", "source 1"}
     assert set(metrics["bits_per_byte"].slices_by("language", 2)) == {"en", "unknown"}
     assert len(metrics["personal_data"].documents) == 6
+
+
+def test_exposure_is_the_bits_by_which_a_canary_became_easier_to_guess():
+    from components.evaluate.memorisation import exposure
+
+    references = np.arange(1.0, 256.0)
+    assert exposure(np.array([0.5, 1.5, 63.5, 127.5, 300.0]), references).tolist() == [8, 7, 2, 1, 0]
+
+
+def test_a_model_that_never_saw_the_canaries_keeps_no_secret_of_them(world, done):
+    from components.core.canaries import canary
+    from components.evaluate.memorisation import exposures
+
+    metrics = read_metrics(done[0])
+    for name in ("canary_exposure", "canary_exposure_control"):
+        assert len(metrics[name].documents) == NUM_CANARIES
+        assert done[1].metrics[name] == pytest.approx(metrics[name].value())
+    secrets = {canary("planted", number) for number in range(64)}
+
+    def losses(is_learned):
+        noise = np.random.default_rng(1)
+        return lambda texts: np.array([noise.normal(20 - 10 * (is_learned and text in secrets)) for text in texts])
+
+    learned, control = (np.array(table["total"]) for table in exposures(64, 255, losses(True)))
+    chance, _ = (np.array(table["total"]) for table in exposures(64, 255, losses(False)))
+    assert learned.min() == 8
+    assert 0.7 < control.mean() < 2.2
+    assert 0.7 < chance.mean() < 2.2
 
 
 def test_what_would_be_extracted_is_what_greedy_writing_writes(world):

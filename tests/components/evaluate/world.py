@@ -12,6 +12,7 @@ CONFIG = {
     "num_samples": 6,
     "extraction_tokens": 6,
 }
+NUM_CANARIES = 4
 SENTENCES = ("The model reads the text.", "Some text is short.", "The text reads like the model, and so on. " * 8)
 
 
@@ -53,7 +54,7 @@ def make_tokens(folder, codec, num_documents):
             writer.write(np.concatenate([np.empty(0, np.uint32), *encoded]), documents)
         layouts[name] = writer.layout(32)
     layout = Layout(vocabulary_size=codec.vocabulary_size, context_tokens=32, shard_tokens=1 << 20, dtype="uint16",
-                    end_of_text=codec.end_of_text, splits=layouts)  # fmt: skip
+                    end_of_text=codec.end_of_text, canaries=NUM_CANARIES, splits=layouts)  # fmt: skip
     write_json(folder / "layout.json", layout.model_dump(mode="json"))
 
 

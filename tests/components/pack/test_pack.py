@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from components.core.canaries import SOURCE, canary
 from components.core.crew import Crew
 from components.core.documents import document_id
 from components.core.errors import InputError
@@ -120,6 +121,23 @@ def test_each_token_of_a_window_knows_its_document(packed):
     owners = split.owners(np.arange(split.num_windows))
     for number, row in enumerate(owners.tolist()):
         assert row == owner[number * CONTEXT : number * CONTEXT + CONTEXT + 1].tolist()
+
+
+def test_canaries_are_spread_over_the_training_and_change_nothing_else(world, packed, tmp_path):
+    small_groups = write_corpus(tmp_path / "corpus", make_rows(), shard_documents=7)
+    for name, inputs in (("one", world), ("many", {**world, "corpus": small_groups, "crew": Crew(2)})):
+        pack_into(tmp_path / name, inputs, canaries=3, canary_copies=2)
+    assert digests(tmp_path / "one") == digests(tmp_path / "many")
+    assert read_layout(tmp_path / "one").canaries == 3
+    split, plain = TokenSplit.open(tmp_path / "one", "train"), TokenSplit.open(packed[0], "train")
+    sources = split.documents().column("source").to_pylist()
+    planted = [position for position, source in enumerate(sources) if source == SOURCE]
+    codec = Codec.load(world["tokenizer"])
+    texts = [codec.decode(split.document(position).tolist()[:-1]) for position in planted]
+    assert texts == [canary("planted", number) for number in (0, 1, 2)] * 2
+    assert min(np.diff(planted)) > 1
+    others = [split.document(p).tolist() for p in range(split.num_documents) if p not in planted]
+    assert others == [plain.document(p).tolist() for p in range(plain.num_documents)]
 
 
 @pytest.mark.parametrize("count", [2, 4])

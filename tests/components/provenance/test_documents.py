@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from components.ingest.packages import find_licence
 from components.provenance.licences import incompatibilities, kind_of, roll_up
 from tests.components.provenance.world import make_chain, make_version
 
@@ -84,9 +85,17 @@ def test_the_page_loads_nothing_and_names_every_source(version):
     ("MIT", "permissive"), ("CC0-1.0", "public domain"), ("MIT OR GPL-3.0-only", "permissive"),
     ("MIT AND CC-BY-SA-4.0", "share-alike"), ("(Apache-2.0 OR MIT)", "permissive"),
     ("GPL-2.0-only WITH Classpath-exception-2.0", "copyleft"), ("CC-BY-NC-4.0", "restricted"), ("mine", "unknown"),
+    ("MPL-2.0 AND (Apache-2.0 OR MIT)", "copyleft"), ("BSD License AND Apache Software License", "permissive"),
+    ("Python Software Foundation License", "permissive"), ("MIT OR", "unknown"), ("", "unknown"),
+    ("GNU Lesser General Public License v2 or later (LGPLv2+)", "copyleft"), ("BUSL-1.1", "restricted"),
 ])  # fmt: skip
 def test_a_licence_is_taken_apart(expression, kind):
     assert kind_of(expression) == kind
+
+
+def test_the_licences_of_the_default_sources_are_known():
+    packages = ("numpy", "scipy", "pandas", "scikit-learn", "networkx", "matplotlib")
+    assert {kind_of(find_licence(package)) for package in packages} == {"permissive"}
 
 
 def test_licences_that_exclude_each_other_are_found():
