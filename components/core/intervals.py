@@ -1,10 +1,11 @@
 """Intervals around ratios of totals over documents, such as bits per byte, and around differences of such ratios.
 
-In: one total and one size per document. Out: the ratio, its standard error and a bootstrap-t interval (Efron and
-Tibshirani 1993, section 12.5), whose two ends are each right to the second order, as one-sided decisions need.
-In between: whole documents are drawn, because the tokens of one document are not independent. The error of a ratio
-is that of its linear part (Cochran 1977, section 6.4). Draws are seeded and summed in a fixed order, so equal
-scores give equal intervals.
+In: one total and one size per document. Out: the ratio, its standard error and an interval. In between: documents count
+as wholes, because the tokens of one are not independent. Each end is the further one of two (decision 0064): of the
+bootstrap-t interval (Efron and Tibshirani 1993, section 12.5), which follows a skew, and of Student's t with as many
+documents as the sizes are worth (Kish 1965, section 11.7), which knows how little few or unequal documents tell. The
+error is the jackknife's: it leaves out each document once, so that a large one does not hide its own residual. Draws
+are seeded and summed in a fixed order, so equal scores give equal intervals.
 
 Two models on the same documents are two paired groups: a draw takes the same documents from both, and what the models
 share falls out of the difference. On different documents they are drawn apart.
@@ -47,7 +48,7 @@ class Estimate(NamedTuple):
 def estimate(
     groups: Sequence[Group], *, level: float, num_resamples: int, seed: int, is_paired: bool = False
 ) -> Estimate | None:
-    """The sum of ``weight * sum(totals) / sum(sizes)`` over groups; None where one has fewer than two documents.
+    """The sum of ``weight * sum(totals) / sum(sizes)`` over groups; None where one document is all there is.
 
     With ``is_paired`` entry i of every group is the same document.
     """
@@ -55,14 +56,24 @@ def estimate(
     if fewest < 2:
         return None
     value, error = map(float, _value_and_error(groups, is_paired))
+    degrees = min(_effective_documents(group.sizes) for group in groups) - 1
+    if degrees <= _ROUNDING:
+        return None
     if error <= _ROUNDING * abs(value):
         return Estimate(value, value, value, 0.0, fewest)
     random = np.random.Generator(np.random.PCG64(seed))
     draws = [_value_and_error(drawn, is_paired) for drawn in _draw(groups, num_resamples, random, is_paired)]
     values, errors = np.concatenate(draws, axis=1)
     studentised = (values - value) / np.maximum(errors, _LEAST_SHARE_OF_ERROR * error)
-    low, high = np.quantile(studentised, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, value - float(high) * error, value - float(low) * error, error, fewest)
+    low, high = map(float, np.quantile(studentised, [(1 - level) / 2, (1 + level) / 2]))
+    reach = _quantile_of_t((1 + level) / 2, degrees)
+    return Estimate(value, value - max(high, reach) * error, value - min(low, -reach) * error, error, fewest)
+
+
+def _quantile_of_t(probability: float, degrees: float) -> float:
+    from scipy.special import stdtrit  # a third of a second, which a run with nothing to do need not wait for
+
+    return float(stdtrit(degrees, probability))
 
 
 def _draw(
@@ -86,13 +97,18 @@ def _value_and_error(groups: Sequence[Group], is_paired: bool) -> Floats:
 
 
 def _variance(influence: Floats) -> Floats:
-    num_documents = influence.shape[-1]
-    return np.asarray(num_documents / (num_documents - 1) * (influence * influence).sum(axis=-1))
+    return np.asarray((influence * influence).sum(axis=-1))
 
 
 def _ratio_and_influence(group: Group) -> tuple[Floats, Floats]:
-    """The weighted ratio of the sums, and what each document adds to its error.  # [...], [..., num_documents]"""
-    size = group.sizes.sum(axis=-1)
-    ratio = group.totals.sum(axis=-1) / size
-    influence = (group.totals - ratio[..., None] * group.sizes) / size[..., None]
+    """The weighted ratio of the sums, and by how much each document moves it.  # [...], [..., num_documents]"""
+    size = group.sizes.sum(axis=-1)[..., None]
+    ratio = group.totals.sum(axis=-1) / size[..., 0]
+    others = np.maximum(size - group.sizes, _ROUNDING * size)
+    influence = (group.totals - ratio[..., None] * group.sizes) / others
     return group.weight * ratio, group.weight * influence
+
+
+def _effective_documents(sizes: Floats) -> float:
+    """How many documents of equal size would tell as much."""
+    return float(sizes.sum() ** 2 / (sizes * sizes).sum())

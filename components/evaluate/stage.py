@@ -78,7 +78,7 @@ def _score(
     columns = {
         **{name: rows.column(name) for name in rows.column_names},
         "text_sha256": _text_digests(held_out, documents, rows.column("num_bytes").to_pylist(), codec),
-        **dict(zip(("loss_nats", "brier"), _judge(model, documents, codec).T, strict=True)),
+        **dict(zip(("loss_nats", "overconfidence"), _judge(model, documents, codec).T, strict=True)),
         "baseline_loss_nats": _baseline_losses(config, training, documents, codec),
     }
     return pa.table([columns[name] for name in SCORED.names], schema=SCORED)
@@ -122,13 +122,17 @@ def _operations_per_token(model: Transformer) -> int:
 
 
 def _judge(model: Transformer, documents: Sequence[Tokens], codec: Codec) -> Floats:
-    """Loss in nats and Brier score of the likeliest token (Brier 1950) of each document.  # [D, 2]"""
+    """Loss in nats of each document, and by how much the model is surer of its likeliest tokens than right.  # [D, 2]
+
+    The latter is calibration in the large (Cox 1958). The Brier score would not do: it grows with every model that
+    dares more, however well calibrated.
+    """
     from components.evaluate.scoring import score_documents
     from components.model.scoring import token_judgements
 
     def score(windows: Ints) -> npt.NDArray[np.floating]:
         loss, chance, is_best = np.moveaxis(token_judgements(model, windows), -1, 0)
-        return np.stack([loss, (chance - is_best) ** 2], axis=-1)
+        return np.stack([loss, chance - is_best], axis=-1)
 
     return score_documents(
         documents, score, context_tokens=model.config.context_tokens,

@@ -29,7 +29,7 @@ SCORED = pa.schema([
     pa.field("num_bytes", pa.int64(), nullable=False),
     pa.field("loss_nats", pa.float64(), nullable=False),
     pa.field("baseline_loss_nats", pa.float64(), nullable=False),
-    pa.field("brier", pa.float64(), nullable=False),
+    pa.field("overconfidence", pa.float64(), nullable=False),
 ])  # fmt: skip
 MODEL, BASELINE = "loss_nats", "baseline_loss_nats"
 _MOST_SOURCES = 50
@@ -50,7 +50,7 @@ class Figures:
     baseline_bits_per_byte: float
     baseline_interval: tuple[float, float] | None
     difference_interval: tuple[float, float] | None
-    brier: float
+    overconfidence: float
 
     @property
     def perplexity(self) -> float:
@@ -74,7 +74,8 @@ def metrics(overall: Figures, sources: Sequence[Figures]) -> dict[str, float]:
     """All figures flat, as they stand in the report."""
     found: dict[str, float] = {
         "documents": overall.documents, "tokens": overall.tokens, "bytes": overall.bytes,
-        "loss_per_token": overall.loss_per_token, "perplexity": overall.perplexity, "brier": overall.brier,
+        "loss_per_token": overall.loss_per_token, "perplexity": overall.perplexity,
+        "overconfidence": overall.overconfidence,
     }  # fmt: skip
     found |= _with_ends("bits_per_byte", overall.bits_per_byte, overall.interval)
     found |= _with_ends("baseline_bits_per_byte", overall.baseline_bits_per_byte, overall.baseline_interval)
@@ -93,7 +94,7 @@ def score_tables(scored: pa.Table) -> list[pa.Table]:
     bits, tokens = _column(scored, MODEL) / math.log(2), _column(scored, "num_tokens")
     return [
         make_scores("bits_per_byte", *named, bits, _column(scored, "num_bytes"), slices),
-        make_scores("brier", *named, _column(scored, "brier"), tokens, slices),
+        make_scores("overconfidence", *named, _column(scored, "overconfidence"), tokens, slices),
     ]
 
 
@@ -121,7 +122,7 @@ def _figures(name: str, rows: pa.Table, config: EvaluateConfig) -> Figures:
         baseline_bits_per_byte=float(baseline.sum() / size.sum()),
         baseline_interval=_interval(baseline, size, config),
         difference_interval=_interval(model - baseline, size, config),
-        brier=float(_column(rows, "brier").sum() / tokens.sum()),
+        overconfidence=float(_column(rows, "overconfidence").sum() / tokens.sum()),
     )  # fmt: skip
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from components.core.errors import RegistryError
 from components.registry import look
-from components.registry.contents import Contents
+from components.registry.contents import Contents, share_equal
 from components.registry.look import CHAMPION, LEDGER_SUFFIX, Version
 from components.registry.store import FOLDER, connect, explained, find_store
 
@@ -125,13 +126,16 @@ def _raise_lost(name: str, digest: str) -> NoReturn:
 
 
 def share_files(name: str, contents: Contents) -> None:
-    """Make the files of a version hard links to the workspace's where both are on one disk, so bytes lie there once.
+    """Make the files of versions hard links where they are on one disk, so that equal bytes lie there once.
 
-    The version is checked against its digest whenever it is loaded, so a link is as safe as a copy.
+    Parts share the workspace's files, and what else is equal is shared with the version before. A version is checked
+    against its digest whenever it is loaded, so a link is as safe as a copy.
     """
-    version = look.with_digest(list_versions(name), contents.digest)
-    if version is not None and version.folder is not None:
-        contents.share_with(version.folder)
+    folders = {version.digest: version.folder for version in list_versions(name) if version.is_ready and version.folder}
+    if contents.digest in folders:
+        contents.share_with(folders[contents.digest])
+    for newer, older in pairwise(folders.values()):
+        share_equal(older.parent, newer.parent)
 
 
 def decide(name: str, *, agree: bool) -> Entry:

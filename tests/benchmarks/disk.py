@@ -1,8 +1,8 @@
 """Bytes on disk over unique bytes: ``python -m tests.benchmarks.disk [WORKSPACE]`` of a workspace that was built.
 
-In: the results, DVC's cache and the registry's artifacts. Out: one line. In between: bytes on disk are those of
-different inodes, unique bytes those of different contents (SHA-256), so a file that lies there twice counts twice
-above and once below.
+In: the results, DVC's cache, the registry's artifacts and what was signed. Out: one line. In between: bytes on disk are
+those of different inodes, unique bytes those of different contents (SHA-256), so a file that lies there twice counts
+twice above and once below.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components.core.files import sha256_file
 
-FOLDERS = ("data", ".dvc/cache", ".pedigree/mlflow/artifacts")
+FOLDERS = ("data", ".dvc/cache", ".pedigree/mlflow/artifacts", ".pedigree/provenance")
 
 
 def main() -> None:

@@ -112,10 +112,11 @@ def test_names_that_look_alike_when_made_safe_stay_different():
 def test_the_gate_gets_every_metric_in_slices_and_the_totals_agree(done):
     output, report = done
     metrics = read_metrics(output)
-    assert set(metrics) == {"bits_per_byte", "brier", "canary_exposure", "canary_exposure_control", "extraction",
-                            "extraction_control", "operations_per_token", "personal_data", "weight_bytes"}  # fmt: skip
+    assert set(metrics) == {"bits_per_byte", "canary_exposure", "canary_exposure_control", "extraction",
+                            "extraction_control", "operations_per_token", "overconfidence", "personal_data",
+                            "weight_bytes"}  # fmt: skip
     assert metrics["bits_per_byte"].value() == pytest.approx(report.metrics["bits_per_byte"])
-    assert metrics["brier"].value() == pytest.approx(report.metrics["brier"])
+    assert metrics["overconfidence"].value() == pytest.approx(report.metrics["overconfidence"])
     assert set(metrics["bits_per_byte"].slices_by("source", 2)) == {"source 0", "source 1"}
     assert set(metrics["bits_per_byte"].slices_by("language", 2)) == {"en", "unknown"}
     assert len(metrics["personal_data"].documents) == 6

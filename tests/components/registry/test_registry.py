@@ -12,6 +12,7 @@ from components.core.files import read_json
 from components.core.params import parse
 from components.registry import (
     STAGES,
+    Contents,
     PromoteConfig,
     RegisterConfig,
     access,
@@ -360,3 +361,16 @@ def check_files_of_version():
     requirements = (folder / "requirements.txt").read_text()
     assert all(f"{name}==" in requirements for name in ("mlflow", "tensorflow", "tokenizers", "numpy", "pydantic"))
     assert (folder / "artifacts/provenance/model-card.md").read_text().startswith("# Model card: tiny")
+
+
+def test_what_is_equal_in_two_versions_lies_on_the_disk_once(inputs, workspace):
+    for number, world in enumerate((inputs, make_world(workspace / "other", seed=1))):
+        registered(workspace / "data/register", world)
+        if number:
+            access.share_files(NAME, Contents(**world))
+    files = {path for path in (workspace / store.FOLDER / "artifacts").rglob("*") if path.is_file()}
+    on_disk = {path.stat().st_ino: path for path in files}.values()
+    unique = {path.read_bytes() for path in on_disk}
+    assert sum(path.stat().st_size for path in on_disk) <= 1.05 * sum(map(len, unique))
+    for which in ("1", "2"):
+        access.load(NAME, which)
