@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 try:
     from components.core import files, params
     from components.core.child import find_stage
-    from components.core.errors import PedigreeError
+    from components.core.errors import ParamsError, PedigreeError
     from components.core.execute import CODE_ROOT, Order, execute, is_current
     from components.core.fingerprints import write_fingerprints
     from components.core.seals import expose_silent_changes
@@ -27,12 +27,16 @@ except ModuleNotFoundError as missing:  # `dvc repro` with another `python` firs
         raise
     sys.exit(f"error: {sys.executable} has no {missing.name}; do `. .venv/bin/activate` first (made by `make install`)")
 
-# Every stage in the order of the chain, and the room it lives in.
-STAGES = {
+# Every stage in the order of the chain, and the room it lives in. One that ends in @ is taken once for each key of the
+# section of params.yaml that its place begins with.
+ROOMS = {
     "ingest": "ingest",
+    "collect": "ingest",
     "validate@documents": "validate",
     "preprocess": "preprocess",
     "validate@corpus": "validate",
+    "prepare@": "prepare",
+    "check@": "validate",
     "tokenizer": "tokenizer",
     "pack": "pack",
     "validate@tokens": "validate",
@@ -47,12 +51,46 @@ SOURCES_LOCK, DATA = Path("sources.lock.json"), Path("data")
 
 def stage(name: str) -> Stage:
     """The stage called ``name``."""
-    return find_stage(STAGES[name], name)
+    return find_stage(_room(name), name)
+
+
+def stages(values: Mapping[str, Any]) -> list[str]:
+    """The names of all stages, in the order of the chain, for the values of a params file."""
+    found = []
+    for name in ROOMS:
+        if name.endswith("@"):
+            found += [name + key for key in _keys(values, stage(name).section.partition(".")[0])]
+        else:
+            found.append(name)
+    return found
+
+
+def _keys(values: Mapping[str, Any], section: str) -> Iterable[str]:
+    keys = values.get(section)
+    if not isinstance(keys, dict):
+        expected, fix = "a mapping, {} for none", f"write `{section}: {{}}`, or copy the section from infra/recipes"
+        raise ParamsError(f"params.yaml, {section}", found=type(keys).__name__, expected=expected, fix=fix)
+    return keys
+
+
+def _room(name: str) -> str:
+    base, at, _ = name.partition("@")
+    return ROOMS.get(name) or ROOMS[base + at]
+
+
+def _is_stage(name: str) -> bool:
+    base, at, key = name.partition("@")
+    return (name in ROOMS and not name.endswith("@")) or bool(key and base + at in ROOMS)
 
 
 def check_params() -> None:
     """Check every section of params.yaml at once. Raises ParamsError."""
-    params.check_all(params.load(), map(stage, STAGES))
+    from components.prepare import find_application
+
+    values = params.load()
+    for name in _keys(values, "applications"):
+        find_application(name)
+    params.check_all(values, map(stage, stages(values)))
 
 
 def fingerprint(output: Path) -> list[str]:
@@ -67,8 +105,18 @@ def fingerprint(output: Path) -> list[str]:
     check_pins(SOURCES_LOCK)
     expose_silent_changes(output.parent)
     _remove_what_the_registry_lost()
-    rooms = {name.partition("@")[0]: room for name, room in STAGES.items()}
+    _remove_what_no_stage_makes(output.parent)
+    rooms = {name.partition("@")[0]: room for name, room in ROOMS.items()}
     return write_fingerprints(output, rooms, CODE_ROOT)
+
+
+def _remove_what_no_stage_makes(data: Path) -> None:
+    """Remove the results of keys that params.yaml does not have: stages read the folder of all keys as one input."""
+    known = set(stages(params.load()))
+    for base in (name for name in ROOMS if name.endswith("@")):
+        for folder in (data / base.removesuffix("@")).glob("*"):
+            if base + folder.name not in known:
+                files.remove(folder)
 
 
 def _remove_what_the_registry_lost() -> None:
@@ -85,7 +133,7 @@ def _commands_of_graph() -> Iterator[list[str]]:
     path = Path("dvc.yaml")
     blocks = params.load(path)["stages"].values() if path.exists() else ()
     commands = (str(block.get("cmd", "")).split() for block in blocks)
-    yield from (words[3:] for words in commands if words[:3] == ["python", "-m", "components"] and words[3] in STAGES)
+    yield from (words[3:] for words in commands if words[:3] == ["python", "-m", "components"] and _is_stage(words[3]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +191,7 @@ def _first_steps(values: Mapping[str, Any], tokens: Path, checks: Path, model: P
 def _order(options: argparse.Namespace) -> Order:
     chosen = stage(options.stage)
     inputs = {name: getattr(options, name) for name in chosen.inputs}
-    return Order(chosen, STAGES[chosen.name], inputs, options.output)
+    return Order(chosen, _room(chosen.name), inputs, options.output)
 
 
 def _open_live_run(execution: str, values: Mapping[str, Any]) -> LiveRun:
@@ -160,12 +208,14 @@ def _tell_changes(changed: list[str]) -> None:
 
 def _parser(name: str) -> argparse.ArgumentParser:
     """The arguments of stage ``name``; only its room is imported, since every stage passes through here."""
+    is_stage = _is_stage(name)
     parser = argparse.ArgumentParser(
-        prog=f"python -m components {name}" if name in STAGES else "python -m components",
+        prog=f"python -m components {name}" if is_stage else "python -m components",
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("stage", choices=[FINGERPRINT, *STAGES], metavar="STAGE", help=", ".join(STAGES))
-    for argument in stage(name).inputs if name in STAGES else ():
+    known = [name] if is_stage else list(ROOMS)
+    parser.add_argument("stage", choices=[FINGERPRINT, *known], metavar="STAGE", help=", ".join(ROOMS))
+    for argument in stage(name).inputs if is_stage else ():
         parser.add_argument(f"--{argument}", type=Path, required=True, help=f"path of the input `{argument}`")
     parser.add_argument("--output", type=Path, required=name == FINGERPRINT, help="folder that gets the result")
     return parser

@@ -54,13 +54,15 @@ def _look() -> tuple[Lock, list[str]]:
     from components.core import params
 
     check_params()
-    config = params.section(params.load(), stage("ingest"))
+    values = params.load()
+    config, collected = params.section(values, stage("ingest")), params.section(values, stage("collect"))
     try:
         old = ingest.read_lock(SOURCES_LOCK) if SOURCES_LOCK.exists() else None
     except SourceError as error:
         print(f"{error.where} cannot be read ({error.found}): everything is pinned anew", file=sys.stderr)
         old = None
-    new = ingest.resolve(ingest.IngestConfig.model_validate(config), known=old)
+    records = ingest.CollectConfig.model_validate(collected).sources
+    new = ingest.resolve(ingest.IngestConfig.model_validate(config), known=old, records=records)
     new = new.model_copy(update={"withdrawn": withdrawn()})
     return new, ingest.difference(old, new)
 

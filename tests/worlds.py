@@ -13,6 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.__main__ import ROOMS, stages
+from components.core.params import load
+
 ROOT = Path(__file__).resolve().parents[1]
 _COPIED = (
     "components",
@@ -73,6 +76,19 @@ class Workspace:
         if old not in text:
             raise AssertionError(f"{old!r} does not stand in {file}")
         path.write_text(text.replace(old, new, 1))
+
+
+def stages_of(recipe: str = "debug") -> list[str]:
+    """The names of the stages of a recipe."""
+    return stages(load(ROOT / "infra" / "recipes" / f"{recipe}.yaml"))
+
+
+def kinds_of_stages() -> list[str]:
+    """Every stage of the debug recipe; of those that are taken once for each key, the first alone."""
+    names, first = stages_of(), dict[str, str]()
+    for name in names:
+        first.setdefault(f"{name.partition('@')[0]}@", name)
+    return [name for name in names if f"{name.partition('@')[0]}@" not in ROOMS or name in first.values()]
 
 
 def make_workspace(folder: Path, recipe: str = "debug") -> Workspace:

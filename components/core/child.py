@@ -23,9 +23,9 @@ from components.core.crew import Crew, Station
 from components.core.errors import InputError, PedigreeError, StageError
 from components.core.files import write_json
 from components.core.params import parse
-from components.core.records import REPORT, Record, describe_files, verify_input
+from components.core.records import REPORT, Record, artifacts_of, describe_files, verify_input
 from components.core.sandbox import Walls, confine, die_with_parent, refused_connection, undeclared_path
-from components.core.stage import ATTEMPT, CREW, LIVE, OUTPUT, Attempt, Stage
+from components.core.stage import ATTEMPT, CREW, KEY, LIVE, OUTPUT, Attempt, Stage
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def find_stage(room: str, name: str) -> Stage:
     """The stage ``name`` that the package ``components.<room>`` exports."""
     package = importlib.import_module(f"components.{room}")
     stages: Mapping[str, Stage] = getattr(package, "STAGES", None) or {package.STAGE.name: package.STAGE}
-    return stages[name]
+    base, at, key = name.partition("@")
+    return stages[name] if name in stages else stages[base + at].of(key)
 
 
 def main(job_file: str) -> int:
@@ -105,6 +106,8 @@ def _perform(job: Job) -> None:
         keywords[CREW] = _crew(job)
     if stage.is_resumable:
         keywords[ATTEMPT] = Attempt(Path(job.attempt), job.identity)
+    if stage.is_keyed:
+        keywords[KEY] = stage.key
     report = stage.function(config, **keywords)
     if report.books is not None:
         report.books.check(stage.name)
@@ -119,10 +122,10 @@ def _crew(job: Job) -> Crew:
 
 
 def _check_inputs(job: Job) -> None:
-    for name, path in job.inputs.items():
-        found = verify_input(Path(path))
-        if found != job.digests[name]:
-            raise InputError(path, found=f"digest {found}", expected=job.digests[name], fix="run the stage again")
+    for name, path in artifacts_of({name: Path(path) for name, path in job.inputs.items()}).items():
+        found, expected = verify_input(path), job.digests.get(name, "no such artifact")
+        if found != expected:
+            raise InputError(str(path), found=f"digest {found}", expected=expected, fix="run the stage again")
 
 
 def _check_modules(job: Job) -> None:

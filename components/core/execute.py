@@ -28,7 +28,7 @@ from components.core.crew import Crew
 from components.core.errors import PedigreeError, WorkspaceError
 from components.core.fingerprints import Fingerprint, Sources
 from components.core.lock import STATE, WORKSPACE_VARIABLE, hold_workspace
-from components.core.records import artifact_digest, execution_digest
+from components.core.records import artifact_digest, artifacts_of, execution_digest
 from components.core.stage import Config, Live, LiveRun, Stage
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ def _prepare(order: Order, config: Config, scratch: Path) -> Job:
     stage, section = order.stage, config.model_dump(mode="json")
     crew = Crew.here() if stage.is_parallel else Crew()
     fingerprint = Sources(CODE_ROOT).fingerprint(order.room)
-    digests = {name: artifact_digest(path) for name, path in order.inputs.items()}
+    digests = {name: artifact_digest(path) for name, path in artifacts_of(order.inputs).items()}
     stage.fetch(config, **order.inputs)
     for name in ("code", "home", "tmp", "output", "work"):
         (scratch / name).mkdir()

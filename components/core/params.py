@@ -7,7 +7,7 @@ In between: a wrong value is told with its file, key, what was found and what wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,12 +67,23 @@ def check_all(values: dict[str, Any], stages: Iterable[Stage], path: Path = PARA
     for stage in stages:
         section(values, stage, path)
         known.add(tuple(stage.section.split(".")))
-    rooms = {name[0] for name in known}
+    for found in _unknown_sections(values, known, ()):
+        names = {".".join(name[: len(found)]) for name in known if name[: len(found) - 1] == found[:-1]}
+        raise _unknown_key(path, ".".join(found), names)
+
+
+def _unknown_sections(
+    values: dict[str, Any], known: set[tuple[str, ...]], above: tuple[str, ...]
+) -> Iterator[tuple[str, ...]]:
+    """Keys that are neither a section nor lead to one, but for those that hold nothing."""
     for key, value in values.items():
-        inner = [(key, name) for name in value] if isinstance(value, dict) and key in rooms else [(key,)]
-        for found in inner:
-            if (key,) not in known and found not in known:
-                raise _unknown_key(path, ".".join(found), {".".join(name) for name in known} if found[1:] else rooms)
+        place = (*above, key)
+        if place in known or value == {}:
+            continue
+        if isinstance(value, dict) and any(name[: len(place)] == place for name in known):
+            yield from _unknown_sections(value, known, place)
+        else:
+            yield place
 
 
 def _explain(error: ValidationError, config: type[Config], where: str) -> ParamsError:

@@ -7,6 +7,7 @@ model back to the raw bytes, and a folder whose bytes are not its record's is re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class FileEntry(BaseModel):
 class Record(BaseModel):
     """What an output folder is: who made it, from what, with which values, and each file's digest.
 
-    ``inputs`` maps an input's name to the digest of its record (folders) or of its bytes (files).
+    ``inputs`` maps an input's name to the digest of its record (folders) or of its bytes (files), as ``artifacts_of``.
     ``execution`` identifies the work itself: code, params and inputs, known before the stage runs.
     """
 
@@ -50,6 +51,15 @@ def describe_files(folder: Path) -> dict[str, FileEntry]:
     """Size and digest of every file below ``folder`` except the record itself."""
     names = [name for name in list_files(folder) if name != RECORD]
     return {n: FileEntry(bytes=(folder / n).stat().st_size, sha256=sha256_file(folder / n)) for n in names}
+
+
+def artifacts_of(inputs: Mapping[str, Path]) -> dict[str, Path]:
+    """The artifacts behind a stage's inputs: a folder of several artifacts counts as each of them, ``input/name``."""
+    found: dict[str, Path] = {}
+    for name, path in inputs.items():
+        members = sorted(path.glob(f"*/{RECORD}")) if path.is_dir() and not (path / RECORD).exists() else []
+        found |= {f"{name}/{record.parent.name}": record.parent for record in members} or {name: path}
+    return found
 
 
 def artifact_digest(path: Path) -> str:

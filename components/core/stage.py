@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from components.core.errors import StageError
 
-OUTPUT, LIVE, CREW, ATTEMPT = "output", "live", "crew", "attempt"
+OUTPUT, LIVE, CREW, ATTEMPT, KEY = "output", "live", "crew", "attempt", "key"
 
 
 class Config(BaseModel):
@@ -100,10 +100,11 @@ class Stage:
     """One step of the chain, described as a value; ``components.core.execute`` runs it.
 
     Attributes:
-        name: the one name of the step: DVC stage, Prefect task, params section (``@`` becomes a dot).
+        name: the one name of the step: DVC stage, Prefect task, params section (``@`` becomes a dot). One that ends in
+            ``@`` is a step that is taken once for each of several keys; ``of`` gives the stage of one.
         config: the type of its params section.
-        function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live][, crew: Crew][, attempt: Attempt])
-            -> Report``.
+        function: ``fn(config, *, <inputs: Path>, output: Path[, live: Live][, crew: Crew][, attempt: Attempt]
+            [, key: str]) -> Report``; ``key`` is what follows the ``@``.
         reads: further paths that the inputs name (the files that a lock pins), allowed for reading.
         fetch: brings what the inputs name to this machine before the walls close, in the outer process, which has a
             network; it cannot change an artifact, since the function checks the bytes of all that it reads.
@@ -113,6 +114,7 @@ class Stage:
         networked_by: environment variables any of which says that it works with other machines, and so may too.
         is_current: a quick look, with the function's own arguments, whether the world outside already is as the
             stage would leave it; only for stages that change a service, where no file can tell.
+        place: dotted key of its section in params.yaml, ``{}`` for the key; empty where that is its name.
     """
 
     name: str
@@ -125,13 +127,23 @@ class Stage:
     network: bool = False
     networked_by: tuple[str, ...] = ()
     is_current: Callable[..., bool] | None = None
+    place: str = ""
+
+    def of(self, key: str) -> Stage:
+        """The stage of one key."""
+        return replace(self, name=self.name + key)
+
+    @property
+    def key(self) -> str:
+        """What follows the ``@``; empty where there is none."""
+        return self.name.partition("@")[2]
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the input artifacts, in the order of the function's signature."""
         parameters = inspect.signature(self.function).parameters.values()
         keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        return tuple(name for name in keywords if name not in (OUTPUT, LIVE, CREW, ATTEMPT))
+        return tuple(name for name in keywords if name not in (OUTPUT, LIVE, CREW, ATTEMPT, KEY))
 
     @property
     def is_live(self) -> bool:
@@ -149,6 +161,11 @@ class Stage:
         return ATTEMPT in inspect.signature(self.function).parameters
 
     @property
+    def is_keyed(self) -> bool:
+        """Whether the function is told its key."""
+        return KEY in inspect.signature(self.function).parameters
+
+    @property
     def section(self) -> str:
         """The dotted key of its section in params.yaml."""
-        return self.name.replace("@", ".")
+        return self.place.format(self.key) if self.place else self.name.replace("@", ".")

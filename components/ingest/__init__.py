@@ -1,25 +1,40 @@
-"""Sources → document shards: reads what sources.lock.json pins, and nothing else.
+"""Sources → document shards and records: reads what sources.lock.json pins, and nothing else.
 
 The documentation inside installed packages and local files become documents, each of which knows its source, its
-place there and its licence.
+place there and its licence. Tables that people collected for applications become records, which know the same.
 """
 
 from components.core.stage import Stage
-from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
+from components.ingest.config import CollectConfig, DocumentationSource, FilesSource, IngestConfig, RecordsSource
 from components.ingest.lock import Lock, Withdrawn, difference, read_lock
 from components.ingest.pin import check_pins, resolve
-from components.ingest.stage import fetch_missing, ingest, pinned_paths
+from components.ingest.stage import (
+    collect,
+    fetch_missing,
+    fetch_missing_records,
+    ingest,
+    pinned_paths,
+    pinned_record_files,
+)
 
 STAGE = Stage("ingest", IngestConfig, ingest, reads=pinned_paths, fetch=fetch_missing)
+STAGES = {
+    "ingest": STAGE,
+    "collect": Stage("collect", CollectConfig, collect, reads=pinned_record_files, fetch=fetch_missing_records),
+}
 
 __all__ = [
     "STAGE",
+    "STAGES",
+    "CollectConfig",
     "DocumentationSource",
     "FilesSource",
     "IngestConfig",
     "Lock",
+    "RecordsSource",
     "Withdrawn",
     "check_pins",
+    "collect",
     "difference",
     "ingest",
     "read_lock",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from components.ingest import http, s3
 from components.ingest.cache import Cache
-from components.ingest.config import FilesSource
+from components.ingest.config import SourceFiles
 from components.ingest.formats import magic_of
 from components.ingest.lock import REFRESH, FilePin, is_remote
 from components.ingest.transfer import Version, refuse
@@ -20,7 +20,7 @@ _S3 = "s3://"
 
 
 def pin_remote(
-    pattern: str, source: FilesSource, cache: Cache, known: Iterable[FilePin]
+    pattern: str, source: SourceFiles, cache: Cache, known: Iterable[FilePin]
 ) -> Iterator[tuple[str, FilePin]]:
     """The pin of every file that ``pattern`` names, by its address. Files that are as a known pin says stay there.
 
@@ -59,7 +59,7 @@ def _pin(address: str, name: str, partial: Path, etag: str | None, cache: Cache)
     return FilePin(path=address, name=name, bytes=num_bytes, sha256=sha256, etag=etag)
 
 
-def bring(source: FilesSource, pins: Iterable[FilePin], root: Path) -> None:
+def bring(source: SourceFiles, pins: Iterable[FilePin], root: Path) -> None:
     """Have every pinned file of a source here. Raises SourceError for one that is no longer what was pinned."""
     cache = Cache(root)
     for pin in pins:
@@ -67,7 +67,7 @@ def bring(source: FilesSource, pins: Iterable[FilePin], root: Path) -> None:
             _bring_one(source, pin, cache)
 
 
-def _bring_one(source: FilesSource, pin: FilePin, cache: Cache) -> None:
+def _bring_one(source: SourceFiles, pin: FilePin, cache: Cache) -> None:
     version = Version(pin.path, pin.bytes, pin.etag)
     if pin.path.startswith(_S3):
         partial = s3.download(s3.open_client(source), version, cache)

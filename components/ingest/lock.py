@@ -15,7 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.core.errors import SourceError
 from components.core.files import sha256_bytes, write_json
-from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
+from components.ingest.config import (
+    CollectConfig,
+    DocumentationSource,
+    FilesSource,
+    IngestConfig,
+    RecordsSource,
+    SourceFiles,
+)
 
 REFRESH = "run `pedigree refresh`, look at the difference that it shows, and commit sources.lock.json"
 
@@ -131,13 +138,20 @@ def pinned_sources(
             yield source, _files_pin(source, pins.get(source.name), path)
 
 
+def pinned_records(config: CollectConfig, path: Path) -> Iterator[tuple[RecordsSource, FilesPin]]:
+    """Every source of records with its pin out of the lock at ``path``. Raises SourceError, as ``pinned_sources``."""
+    pins = {pin.name: pin for pin in read_lock(path).sources}
+    for source in config.sources:
+        yield source, _files_pin(source, pins.get(source.name), path)
+
+
 def _package_pin(name: str, pin: PackagePin | FilesPin | None, path: Path) -> PackagePin:
     if not isinstance(pin, PackagePin):
         raise _unpinned(name, pin, path, "a pin of the package")
     return pin
 
 
-def _files_pin(source: FilesSource, pin: PackagePin | FilesPin | None, path: Path) -> FilesPin:
+def _files_pin(source: SourceFiles, pin: PackagePin | FilesPin | None, path: Path) -> FilesPin:
     expected = f"paths {', '.join(source.paths)} under licence {source.licence}"
     if not isinstance(pin, FilesPin) or (pin.paths, pin.licence) != (source.paths, source.licence):
         raise _unpinned(source.name, pin, path, expected)

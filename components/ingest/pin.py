@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
@@ -19,15 +19,17 @@ from components.core.lock import STATE
 from components.core.memory import Memory
 from components.ingest import packages
 from components.ingest.cache import Cache
-from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
+from components.ingest.config import DocumentationSource, FilesSource, IngestConfig, RecordsSource, SourceFiles
 from components.ingest.formats import FORMATS, is_known
 from components.ingest.lock import REFRESH, FilePin, FilesPin, Lock, PackagePin, is_remote, read_lock
 
 _MEMORY = STATE / "memory" / "sources.json"
 
 
-def resolve(config: IngestConfig, root: Path = Path(), known: Lock | None = None) -> Lock:
-    """Look at every source of the config and pin what is there now. Raises SourceError.
+def resolve(
+    config: IngestConfig, root: Path = Path(), known: Lock | None = None, records: Sequence[RecordsSource] = ()
+) -> Lock:
+    """Look at every source of the config, and of records, and pin what is there now. Raises SourceError.
 
     Files elsewhere are fetched into the cache, but those that are as ``known`` says.
     """
@@ -38,8 +40,19 @@ def resolve(config: IngestConfig, root: Path = Path(), known: Lock | None = None
             pins.extend(map(pin_package, source.packages))
         else:
             pins.append(pin_files(source, root, before))
+    pins.extend(pin_files(source, root, before) for source in records)
+    _require_one_name_each(pins)
     Cache(root).forget_partials()
     return Lock(sources=tuple(pins))
+
+
+def _require_one_name_each(pins: Iterable[PackagePin | FilesPin]) -> None:
+    for name, count in Counter(pin.name for pin in pins).items():
+        if count > 1:
+            raise SourceError(
+                f"source {name}", found=f"{count} sources of this name", expected="one source per name, of all that "
+                "ingest and collect read", fix="give one of them another name in params.yaml",
+            )  # fmt: skip
 
 
 def pin_package(package: str) -> PackagePin:
@@ -57,7 +70,7 @@ def pin_package(package: str) -> PackagePin:
     )
 
 
-def pin_files(source: FilesSource, root: Path, known: Iterable[FilePin] = ()) -> FilesPin:
+def pin_files(source: SourceFiles, root: Path, known: Iterable[FilePin] = ()) -> FilesPin:
     """The pins of the files that the paths of a source name below ``root`` and elsewhere, as they are now.
 
     A file is called after its path below the fixed part of its glob, so that a corpus that moves keeps the
@@ -70,7 +83,7 @@ def pin_files(source: FilesSource, root: Path, known: Iterable[FilePin] = ()) ->
         if not pins:
             fix = "mend `paths` or put the files there"
             raise _refuse(source, f"no file at {pattern}", "at least one file", fix)
-        found = {**pins, **found}
+        found |= {path: pin for path, pin in pins.items() if path not in found}
     for name, count in Counter(pin.name for pin in found.values()).items():
         if count > 1:
             fix = "give each folder a source of its own"
@@ -78,7 +91,7 @@ def pin_files(source: FilesSource, root: Path, known: Iterable[FilePin] = ()) ->
     return FilesPin(name=source.name, paths=source.paths, licence=source.licence, files=tuple(found.values()))
 
 
-def _pins(pattern: str, source: FilesSource, root: Path, known: Iterable[FilePin]) -> Iterator[tuple[str, FilePin]]:
+def _pins(pattern: str, source: SourceFiles, root: Path, known: Iterable[FilePin]) -> Iterator[tuple[str, FilePin]]:
     if is_remote(pattern):
         from components.ingest.fetch import pin_remote
 
@@ -109,13 +122,13 @@ def _fixed_part(pattern: str) -> PurePath:
     return PurePath(*parts)
 
 
-def _require_format(path: str, source: FilesSource) -> None:
-    if not is_known(urlsplit(path).path if is_remote(path) else path):
+def _require_format(path: str, source: SourceFiles) -> None:
+    if isinstance(source, FilesSource) and not is_known(urlsplit(path).path if is_remote(path) else path):
         expected = f"{', '.join(FORMATS)}, each plain or .gz, .bz2, .xz, .zst"
         raise _refuse(source, f"{path}, of no known format", expected, "narrow the glob, or convert the file")
 
 
-def _pin_file(name: str, path: str, source: FilesSource, root: Path) -> FilePin:
+def _pin_file(name: str, path: str, source: SourceFiles, root: Path) -> FilePin:
     place = _inside(path, root)
     try:
         return FilePin(path=place, name=name, bytes=(root / path).stat().st_size, sha256=sha256_file(root / path))
@@ -174,5 +187,5 @@ def check_file(pin: FilePin, place: Path, digest: Callable[[Path], str] = sha256
         raise SourceError(f"source {pin.path}", found=found, expected=f"sha256 {pin.sha256}", fix=fix)
 
 
-def _refuse(source: FilesSource, found: str, expected: str, fix: str) -> SourceError:
+def _refuse(source: SourceFiles, found: str, expected: str, fix: str) -> SourceError:
     return SourceError(f"source {source.name}", found=found, expected=expected, fix=fix)

@@ -25,7 +25,7 @@ from components.core.errors import SourceError
 from components.core.progress import Progress
 from components.ingest import transfer
 from components.ingest.cache import Cache
-from components.ingest.config import FilesSource
+from components.ingest.config import SourceFiles
 from components.ingest.transfer import TransientError, Version, keep_on, refuse
 
 PART_BYTES = 8 << 20
@@ -34,7 +34,7 @@ _MAGIC = re.compile(r"[*?\[]")
 _CHANGED, _TRANSIENT = "412", {"500", "502", "503", "504", "429"}
 
 
-def open_client(source: FilesSource) -> BaseClient:
+def open_client(source: SourceFiles) -> BaseClient:
     """A client as the source wants it; keys and region come from where boto3 always looks for them."""
     session = boto3.Session()
     config = Config(

@@ -6,20 +6,21 @@ were found to be those of its pin. Of a package the very bytes that were hashed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.core.errors import SourceError
 from components.ingest import packages
 from components.ingest.cache import Cache
-from components.ingest.config import DocumentationSource, FilesSource, IngestConfig
+from components.ingest.config import CollectConfig, DocumentationSource, FilesSource, IngestConfig, RecordsSource
 from components.ingest.docstrings import read_package
 from components.ingest.items import Item
 from components.ingest.limits import Limits
-from components.ingest.lock import FilePin, FilesPin, PackagePin, is_remote, pinned_sources
+from components.ingest.lock import FilePin, FilesPin, PackagePin, is_remote, pinned_records, pinned_sources
 from components.ingest.pin import changed_package, check_file
 from components.ingest.readers import read_file
+from components.ingest.records import read_records
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,32 @@ def _read_files(source: FilesSource, pin: FilesPin, root: Path, limits: Limits) 
         before = _mark(place)
         check_file(file, place)
         yield from _with_facts(origin, read_file(place, file.name, source, limits), {"sha256": file.sha256})
-        if _mark(place) != before:
-            fix = "run again when nobody writes there"
-            raise SourceError(
-                f"source {file.path}", found="changed while it was read", expected="a file at rest", fix=fix
-            )
+        _require_rest([file], [place], [before])
+
+
+def read_collected(config: CollectConfig, lock: Path) -> Iterator[tuple[RecordsSource, Item]]:
+    """Every record of every source of records. Raises SourceError for a source that is not as it was pinned."""
+    limits = Limits(config.max_record_bytes, config.max_expanded_bytes)
+    for source, pin in pinned_records(config, lock):
+        places = [place_of(file, lock.parent) for file in pin.files]
+        before = list(map(_mark, places))
+        for file, place in zip(pin.files, places, strict=True):
+            check_file(file, place)
+        named = list(zip(places, (file.name for file in pin.files), strict=True))
+        yield from ((source, item) for item in read_records(named, source, limits))
+        _require_rest(pin.files, places, before)
 
 
 def place_of(pin: FilePin, root: Path) -> Path:
     """Where a pinned file lies on this disk: where it always was, or in the cache."""
     return Cache(root).path(pin.sha256) if is_remote(pin.path) else root / pin.path
+
+
+def _require_rest(pins: Sequence[FilePin], places: Sequence[Path], before: Sequence[object]) -> None:
+    for pin, place, mark in zip(pins, places, before, strict=True):
+        if _mark(place) != mark:
+            where, fix = f"source {pin.path}", "run again when nobody writes there"
+            raise SourceError(where, found="changed while it was read", expected="a file at rest", fix=fix)
 
 
 def _mark(place: Path) -> tuple[int, int, int] | None:

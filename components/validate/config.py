@@ -89,3 +89,16 @@ class TokensConfig(Config):
             found = f"min_bytes_per_token {self.min_bytes_per_token}"
             raise ValueError(f"{found} is above max_bytes_per_token {self.max_bytes_per_token}")
         return self
+
+
+class ExamplesConfig(Config):
+    """What the examples of an application must be like."""
+
+    min_train_examples: int = Field(20, description="examples to learn from there must be", ge=1)
+    min_held_out_examples: int = Field(5, description="examples there must be in validation, and in test", ge=0)
+    max_choice_share: float = Field(
+        1.0, description="of the commonest label among the examples to learn from, where there are labels", gt=0, le=1
+    )
+    max_quarantined_share: float = Field(
+        0.05, description="examples that may be set aside, for one reason and for all together", ge=0, lt=1
+    )

@@ -1,7 +1,7 @@
 """The page of a validation: the verdict first, then every expectation, then what was measured.
 
-In: a verdict and a measured table. Out: the bytes of a page. In between: documents are named by their identity
-and never shown.
+In: a verdict and a measured table. Out: the bytes of a page. In between: documents and examples are named by their
+identity and never shown.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import polars as pl
 from components.core import pages
 from components.core.pages import Figure, Html, number, percent
 from components.core.plots import Interval, interval_chart
+from components.core.tokens import SPLITS
 from components.validate.features import SHARES
 from components.validate.verdict import Finding, Verdict
 
-_TITLES = {"documents": "Checks of the documents", "corpus": "Checks of the corpus", "tokens": "Checks of the tokens"}
 _LEAD = "What was expected under the limits in params.yaml, what was observed, and what was set aside."
 _EXAMPLES, _SOURCES = 20, 20
+_LENGTHS = ("num_prompt_characters", "num_answer_characters")
 _QUANTILES = (0.0, 0.01, 0.5, 0.99, 1.0)
 
 
 def draw(verdict: Verdict, *measured: Html) -> bytes:
     """The whole page."""
     return pages.page(
-        _TITLES[verdict.subject],
+        f"Checks of the {verdict.subject}",
         pages.verdict(not verdict.failed, _sentence(verdict)),
         _figures(verdict),
         _expectations(verdict),
@@ -55,20 +56,37 @@ def splits_section(splits: pl.DataFrame) -> Html:
     return pages.section("Measured", pages.table("Splits in numbers", ["measured", *splits["split"]], rows))
 
 
+def examples_section(measured: pl.DataFrame) -> Html:
+    """How many examples each split has, how long they are, and how often the commonest answers stand there."""
+    counts = measured.group_by("split").len()
+    sizes = [["examples", *(_count(counts, split) for split in SPLITS)]]
+    lengths = [[_words(name), *_quantiles(measured[name])] for name in _LENGTHS] if measured.height else []
+    names = ["measured", "lowest", "1 in 100 below", "middle", "1 in 100 above", "highest"]
+    return pages.section(
+        "Measured",
+        pages.table("Examples of each split", ["", *SPLITS], sizes),
+        pages.table("Examples in numbers", names, lengths),
+    )
+
+
+def _count(counts: pl.DataFrame, split: str) -> int:
+    return int(counts.filter(pl.col("split") == split)["len"].sum())
+
+
 def _sentence(verdict: Verdict) -> str:
     aside = verdict.received - verdict.books.kept
     met = len(verdict.findings) - len(verdict.failed)
     text = f"{met} of {len(verdict.findings)} expectations met"
     if verdict.failed:
         return f"The gate is closed, the chain stops here; {text}, not {', '.join(f.name for f in verdict.failed)}."
-    return f"{text}; {number(aside)} of {number(verdict.received)} documents set aside."
+    return f"{text}; {number(aside)} of {number(verdict.received)} {verdict.unit} set aside."
 
 
 def _figures(verdict: Verdict) -> Html:
     aside = verdict.received - verdict.books.kept
     share = percent(aside / verdict.received) if verdict.received else ""
     return pages.figures(
-        Figure("documents", verdict.received),
+        Figure(verdict.unit, verdict.received),
         Figure("kept", verdict.books.kept),
         Figure("set aside", aside, share),
         Figure("expectations met", f"{len(verdict.findings) - len(verdict.failed)} of {len(verdict.findings)}"),

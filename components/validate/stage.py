@@ -1,4 +1,4 @@
-"""The stages ``validate@documents``, ``validate@corpus`` and ``validate@tokens``: measure, judge, tell.
+"""The stages ``validate@documents``, ``@corpus``, ``@tokens`` and ``check@APPLICATION``: measure, judge, tell.
 
 In: the folder that another stage made. Out: ``result.json`` (every expectation, its limit and what was observed),
 ``quarantine.parquet`` (doc_id, reason), ``page.html`` and, of texts, ``profile.json`` (what drift is told from). In
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.core.stage import Report
-from components.validate.config import CorpusConfig, DocumentsConfig, TokensConfig
+from components.validate.config import CorpusConfig, DocumentsConfig, ExamplesConfig, TokensConfig
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,8 +54,24 @@ def validate_tokens(config: TokensConfig, *, subject: Path, output: Path) -> Rep
         *judge(splits, "split", suites.token_splits(config)),
         *judge(documents, "doc_id", suites.token_documents()),
     ]
-    verdict = Verdict("tokens", documents.height, tuple(findings))
+    verdict = Verdict("tokens", documents.height, tuple(findings), "validate@tokens", "validate.tokens")
     return verdict.write(output, page.draw(verdict, page.splits_section(splits)))
+
+
+def check_examples(config: ExamplesConfig, *, subject: Path, output: Path, key: str) -> Report:
+    """Check the examples of application ``key``. Raises GateError naming expectation, observed value and limit."""
+    from components.core.examples import read_asked, read_examples
+    from components.validate import annotations, page, suites
+    from components.validate.judge import judge
+    from components.validate.verdict import Verdict, judge_quarantine
+
+    asked = read_asked(subject)
+    measured = annotations.measure(read_examples(subject), asked)
+    findings = judge(measured, "example_id", suites.examples(config, asked))
+    findings.append(judge_quarantine(findings, measured.height, config.max_quarantined_share, "examples"))
+    stage, section = f"check@{key}", f"applications.{key}.check"
+    verdict = Verdict(f"examples of {key}", measured.height, tuple(findings), stage, section, "examples")
+    return verdict.write(output, page.draw(verdict, page.examples_section(measured)))
 
 
 def _judge_texts(
@@ -74,5 +90,5 @@ def _judge_texts(
         moved = drift.distances(profile, drift.read_reference(config.reference))
         findings += judge(moved, "source", suites.drift(config))
         sections.append(page.drift_section(moved))
-    verdict = Verdict(name, measured.height, tuple(findings))
+    verdict = Verdict(name, measured.height, tuple(findings), f"validate@{name}", f"validate.{name}")
     return verdict.write(output, page.draw(verdict, *sections))

@@ -1,4 +1,4 @@
-"""The suites: what is expected of documents, of the corpus and of tokens, as Great Expectations expectations.
+"""The suites: what is expected of documents, corpus, tokens and examples, as Great Expectations expectations.
 
 In: limits from params.yaml. Out: expectations in the order in which a reader wants to know of them; the number of
 rows comes first, because a table without rows passes almost everything else. In between: every threshold is passed
@@ -16,9 +16,10 @@ from typing import Any
 from great_expectations.expectations import core as gx
 from great_expectations.expectations.expectation import Expectation
 
+from components.core.examples import Asked
 from components.core.pages import number, percent
 from components.core.tokens import SPLITS
-from components.validate.config import CorpusConfig, DocumentsConfig, TokensConfig
+from components.validate.config import CorpusConfig, DocumentsConfig, ExamplesConfig, TokensConfig
 
 Suite = list[Expectation]
 
@@ -70,6 +71,52 @@ def token_documents() -> Suite:
                 column="ends_with_end_of_text", value_set=[True], mostly=1.0),
         _expect(between, "documents_end_once", "No end-of-text stands inside a document", "1 for each document",
                 column="num_end_of_text", min_value=1, max_value=1, mostly=1.0),
+    ]  # fmt: skip
+
+
+def examples(config: ExamplesConfig, asked: Asked) -> Suite:
+    """What is expected of the table of ``annotations.measure``."""
+    return [*_enough_examples(config), *_annotations(config, asked), *_balance(config, asked)]
+
+
+def _enough_examples(config: ExamplesConfig) -> Suite:
+    few = {"train": ("min_train_examples", config.min_train_examples)}
+    few |= dict.fromkeys(SPLITS[1:], ("min_held_out_examples", config.min_held_out_examples))
+    present = _expect(gx.ExpectTableRowCountToBeBetween, "examples_present", "There are examples", "at least 1",
+                      min_value=1)  # fmt: skip
+    unique = _expect(gx.ExpectColumnValuesToBeUnique, "example_id_unique", "No identity is used twice", "none twice",
+                     column="example_id", mostly=1.0)  # fmt: skip
+    enough = [
+        _expect(gx.ExpectColumnSumToBeBetween, f"{split}_examples", f"The split {split} has enough examples",
+                f"at least {number(least)}", setting, column=f"in_{split}", min_value=least)
+        for split, (setting, least) in few.items()
+    ]  # fmt: skip
+    return [present, *enough, unique]
+
+
+def _annotations(config: ExamplesConfig, asked: Asked) -> Suite:
+    told = {
+        "has_answer": ("labels_present", "Every example has its answer", "none missing"),
+        "is_distinct": ("examples_distinct", "No example repeats an earlier one of its split", "none twice"),
+        "is_fresh": ("splits_apart", "No question is asked in a later split too", "none learned that is tested"),
+    }
+    if asked.decoding == "choose":
+        told["is_known"] = ("labels_known", "Every label is one of the known", "none unknown")
+        told["is_consistent"] = ("labels_consistent", "Equal questions have equal labels", "none contradicted")
+    return [
+        _expect(gx.ExpectColumnValuesToBeInSet, name, title, limit, column=column, value_set=[True],
+                **_aside(config))
+        for column, (name, title, limit) in told.items()
+    ]  # fmt: skip
+
+
+def _balance(config: ExamplesConfig, asked: Asked) -> Suite:
+    if asked.decoding != "choose":
+        return []
+    limit = f"at most {percent(config.max_choice_share)} of what is learned"
+    return [
+        _expect(gx.ExpectColumnMeanToBeBetween, "labels_varied", "No label is nearly all there is", limit,
+                "max_choice_share", is_share=True, column="is_commonest", max_value=config.max_choice_share)
     ]  # fmt: skip
 
 
@@ -190,6 +237,6 @@ def _expect(
     return kind(description=title, meta=meta, **arguments)
 
 
-def _aside(config: DocumentsConfig) -> dict[str, Any]:
+def _aside(config: DocumentsConfig | ExamplesConfig) -> dict[str, Any]:
     """Failing rows are set aside; the expectation itself fails when they are more than the configured share."""
     return {"severity": "warning", "mostly": round(1.0 - config.max_quarantined_share, 12)}

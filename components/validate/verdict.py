@@ -95,11 +95,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All findings about one subject of ``received`` documents."""
+    """All findings about one subject.
+
+    Attributes:
+        subject: what was checked, such as ``corpus``.
+        received: how many there were of what can be set aside.
+        unit: what these are called.
+        stage, section: who checked, and where its limits stand in params.yaml.
+    """
 
     subject: str
     received: int
     findings: tuple[Finding, ...]
+    stage: str
+    section: str
+    unit: str = "documents"
 
     @property
     def failed(self) -> list[Finding]:
@@ -148,21 +158,21 @@ class Verdict:
     def _refusal(self) -> GateError:
         first, *others = self.failed
         more = f"; not met either: {', '.join(finding.name for finding in others)}" if others else ""
-        keys = " or ".join(f"validate.{self.subject}.{key}" for key in first.settings)
+        keys = " or ".join(f"{self.section}.{key}" for key in first.settings)
         return GateError(
-            f"stage validate@{self.subject}, expectation {first.name}: {first.title}",
+            f"stage {self.stage}, expectation {first.name}: {first.title}",
             found=first.told + more,
             expected=first.limit,
             fix=f"mend the data, or change {keys} in params.yaml" if keys else "mend the stage that made the data",
         )
 
 
-def judge_quarantine(findings: Sequence[Finding], received: int, max_share: float) -> Finding:
+def judge_quarantine(findings: Sequence[Finding], received: int, max_share: float, unit: str = "documents") -> Finding:
     """The last finding: all that is set aside, for whatever reason, must stay within ``max_share``."""
     share = len(_first_reasons(findings)) / max(1, received)
     return Finding(
-        name="quarantine_small", title="Few documents are set aside in all", column=None, severity="critical",
-        limit=f"at most {percent(max_share)} of the documents", settings=("max_quarantined_share",),
+        name="quarantine_small", title=f"Few {unit} are set aside in all", column=None, severity="critical",
+        limit=f"at most {percent(max_share)} of the {unit}", settings=("max_quarantined_share",),
         is_met=share <= max_share, observed=share, is_share=True,
     )  # fmt: skip
 

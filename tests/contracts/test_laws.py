@@ -5,19 +5,21 @@ import importlib
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from components.__main__ import STAGES, stage
+from components.__main__ import ROOMS, stage, stages
 from components.core import params
 from components.core.fingerprints import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {"pyproject.toml", "README.md", "flows", "components", "dvc.yaml", "params.yaml", "tests", "infra",
              "Makefile", "requirements.lock", "dvc.lock", "sources.lock.json", "withdrawn.json"}  # fmt: skip
+STAGES = stages(params.load(ROOT / "params.yaml"))
 RECIPES = sorted((ROOT / "infra" / "recipes").glob("*.yaml"))
 
 
@@ -34,17 +36,23 @@ def code_files() -> list[Path]:
 
 def resolved_stages() -> dict[str, dict[str, Any]]:
     """Each stage's block of dvc.yaml with its foreach resolved; no driver is asked."""
-    blocks = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    blocks, values = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"], params.load(ROOT / "params.yaml")
     found: dict[str, dict[str, Any]] = {}
     for name, block in blocks.items():
-        for key, item in block.get("foreach", {}).items():
+        items = block.get("foreach", {})
+        for key, item in (values[items[2:-1]] if isinstance(items, str) else items).items():
             text = str(block["do"]).replace("${key}", key)
-            for field, value in item.items():
-                text = text.replace(f"${{item.{field}}}", value)
+            text = re.sub(r"\$\{item\.([a-z.]+)\}", partial(value_at, item), text)
             found[f"{name}@{key}"] = ast.literal_eval(text)
         if "foreach" not in block:
             found[name] = block
     return found
+
+
+def value_at(item: Any, place: re.Match[str]) -> str:
+    for key in place[1].split("."):
+        item = item[key]
+    return str(item)
 
 
 def imported_names(path: Path) -> Iterator[str]:
@@ -90,14 +98,15 @@ def test_what_says_something_of_a_service_is_kept_out_of_the_run_cache(name: str
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *RECIPES], ids=lambda path: path.stem)
 def test_every_recipe_is_valid(path: Path) -> None:
-    params.check_all(params.load(path), map(stage, STAGES), path)
+    values = params.load(path)
+    params.check_all(values, map(stage, stages(values)), path)
 
 
 def test_params_yaml_is_a_recipe() -> None:
     assert (ROOT / "params.yaml").read_bytes() in {path.read_bytes() for path in RECIPES}
 
 
-@pytest.mark.parametrize("name", sorted(set(STAGES.values())))
+@pytest.mark.parametrize("name", sorted(set(ROOMS.values())))
 def test_a_stage_room_has_the_same_files_and_says_what_it_exports(name: str) -> None:
     folder = ROOT / "components" / name
     assert {"__init__.py", "config.py", "stage.py"} <= {path.name for path in folder.iterdir()}
@@ -137,7 +146,7 @@ def test_no_shell_is_given_a_string() -> None:
 
 
 def test_no_room_reads_the_code_of_another_stage() -> None:
-    sources, rooms = Sources(ROOT), set(STAGES.values()) - {"tokenizer"}
+    sources, rooms = Sources(ROOT), set(ROOMS.values()) - {"tokenizer"}
     for room in sorted(rooms):
         others = {name.split(".")[1] for name in sources.fingerprint(room).modules if name.count(".")}
         assert not others & (rooms - {room}), room

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.__main__ import STAGES
-from tests.worlds import Workspace, make_workspace
+from tests.worlds import Workspace, kinds_of_stages, make_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +34,7 @@ def test_a_run_that_is_killed_in_every_stage_ends_with_the_same_bytes(
     built: Workspace, tmp_path: Path, prefect_url: str
 ) -> None:
     workspace, finished = make_workspace(tmp_path / "killed"), set[str]()
-    for name in STAGES:
+    for name in kinds_of_stages():
         if name not in finished:  # it may have ended beside the one that was killed
             ran = finished_before_the_kill(workspace, name, prefect_url)
             assert not ran & finished, f"ran again after the kill before {name}"

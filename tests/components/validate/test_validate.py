@@ -58,7 +58,7 @@ def quarantine(folder: Path) -> list[tuple[str, str]]:
     return list(zip(table["doc_id"].to_pylist(), table["reason"].to_pylist(), strict=True))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", world.CONFIGS)
 def test_a_sound_world_passes_with_equal_bytes(stage: str, tmp_path: Path) -> None:
     subject = world.make_world(tmp_path, stage)["subject"]
     reports = [run(stage, subject, tmp_path / name) for name in ("first", "second")]
@@ -344,7 +344,7 @@ def test_faulty_tokens_close_the_gate(name: str, plant: Callable[[Splits], objec
 def test_every_expectation_has_a_planted_fault(tmp_path: Path) -> None:
     planted = {name for name, _ in [*ROW_FAULTS, *DOCUMENT_FAULTS, *CORPUS_FAULTS, *TOKEN_FAULTS]}
     expected = set()
-    for stage in STAGES:
+    for stage in world.CONFIGS:
         folder = tmp_path / stage
         run(stage, world.make_world(folder, stage)["subject"], folder / "output")
         expected |= {entry["name"] for entry in read_json(folder / "output" / "result.json")["expectations"]}
@@ -386,7 +386,7 @@ def test_a_check_that_cannot_be_evaluated_is_a_failure_with_its_own_message() ->
     assert not findings[0].is_met
     assert "could not be evaluated" in findings[0].told
     assert "absent" in findings[0].told
-    assert Verdict("documents", 1, tuple(findings)).failed
+    assert Verdict("documents", 1, tuple(findings), "validate@documents", "validate.documents").failed
 
 
 def test_the_page_is_offline_and_names_documents_by_identity(tmp_path: Path) -> None:

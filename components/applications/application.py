@@ -1,0 +1,102 @@
+"""What an application is, as one value: how data becomes questions, how a model is asked, what counts as right.
+
+In: materials (documents of the corpus, records that somebody collected) and requests (of users, over HTTP). Out: drafts
+of examples, prompts, responses. In between: a user's request and an example of the training are the same type and
+become a prompt by the same function, so what is served is what was learned.
+
+A prompt ends with a line feed, and the answer follows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from components.core.stage import Config
+
+
+class Body(BaseModel):
+    """Base of every request and response: frozen, strict, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Material(NamedTuple):
+    """What examples are made of: a document of the corpus, or a record of a collected table.
+
+    ``fields`` are the columns of a record; of a document its ``text`` and what its source knows of it (``name``,
+    ``kind``, ``source``). ``split`` is None where its source does not say it.
+    """
+
+    identity: str
+    fields: Mapping[str, Any]
+    source: str
+    licence: str
+    language: str | None
+    split: str | None
+
+
+class Draft(NamedTuple):
+    """A question and its answer.
+
+    Attributes:
+        request: what is asked.
+        answer: what a model should write; None where the label is missing.
+        references: further answers that are as right.
+        choices: the answers among which to choose in this example alone.
+        part: tells drafts of one material apart.
+    """
+
+    request: Body
+    answer: str | None
+    references: Sequence[str] = ()
+    choices: Sequence[str] = ()
+    part: str = ""
+
+
+class Refusal(NamedTuple):
+    """Why nothing was made of a material, or of a part of it."""
+
+    reason: str
+    detail: str = ""
+    part: str = ""
+
+
+Made = tuple[Material, Draft | Refusal]
+Maker = Callable[[Sequence[Material], Any], Iterator[Made]]
+
+
+@dataclass(frozen=True)
+class Application:
+    """One application of a language model.
+
+    Attributes:
+        name: its name in params.yaml, in paths of files and of HTTP.
+        sentence: what it does, for people.
+        request, response: what a user sends and gets.
+        example: a request to try it with.
+        options: values of its own in params.yaml (``applications.NAME.prepare.options``).
+        ask: the prompt of a request.
+        respond: the response to a request: of a model that chooses, its choices with their probabilities, the
+            likeliest first; of one that writes, the one text, with probability 1.
+        decoding: ``choose`` among the few choices of the data, ``rank`` a catalogue of any size, or ``write`` freely.
+        derive: examples out of documents of the corpus; None where they hold none.
+        convert: examples out of collected records, whose columns have the names of the request's fields.
+        max_answer_tokens: of an answer that is written.
+    """
+
+    name: str
+    sentence: str
+    request: type[Body]
+    response: type[Body]
+    example: Body
+    ask: Callable[[Any], str]
+    respond: Callable[[Sequence[tuple[str, float]]], Body]
+    decoding: Literal["choose", "rank", "write"]
+    convert: Maker
+    derive: Maker | None = None
+    options: type[Config] = Config
+    max_answer_tokens: int = 64
