@@ -33,11 +33,22 @@ def token_judgements(model: Transformer, windows: npt.NDArray[np.int32]) -> npt.
     return _in_groups(model.compiled_judgements, windows)
 
 
-def _in_groups(compiled: Callable[..., Any], windows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    rows = max(1, _TOKENS_AT_ONCE // (windows.shape[1] - 1))
-    groups = (windows[start : start + rows] for start in range(0, len(windows), rows))
+def answer_losses(
+    model: Transformer, windows: npt.NDArray[np.int32], places: npt.NDArray[np.int32]
+) -> npt.NDArray[np.float32]:
+    """−log p of some of the tokens after the first of each window [B, T + 1], those at ``places`` [B, A] from 0 on.
+
+    As ``token_losses``, but no logits of other tokens are worked out.  # [B, A] nats
+    """
+    return _in_groups(model.compiled_answer_losses, windows, places)
+
+
+def _in_groups(compiled: Callable[..., Any], *arrays: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    num_windows, width = arrays[0].shape
+    rows = max(1, _TOKENS_AT_ONCE // (width - 1))
+    groups = ([array[start : start + rows] for array in arrays] for start in range(0, num_windows, rows))
     # The last group is filled up by repeating it, so that there is one graph per length.
-    whole = (np.resize(group, (rows, windows.shape[1])) for group in groups)
+    whole = ([np.resize(part, (rows, part.shape[1])) for part in group] for group in groups)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = pool.map(lambda group: ops.convert_to_numpy(compiled(ops.convert_to_tensor(group))), whole)
-        return np.concatenate(list(found))[: len(windows)]
+        found = pool.map(lambda group: ops.convert_to_numpy(compiled(*map(ops.convert_to_tensor, group))), whole)
+        return np.concatenate(list(found))[:num_windows]

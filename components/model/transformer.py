@@ -255,9 +255,11 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def losses(self, windows: Tensor) -> Tensor:
         """−log p of each token of ``windows`` [B, T + 1] after the first, float32.  # [B, T] nats"""
-        logits = self(windows[:, :-1])  # [B, T, V]
-        chosen = ops.take_along_axis(logits, ops.expand_dims(windows[:, 1:], -1), axis=-1)  # [B, T, 1]
-        return ops.logsumexp(logits, axis=-1) - ops.squeeze(chosen, -1)
+        return _losses(self(windows[:, :-1]), windows[:, 1:])
+
+    def answer_losses(self, windows: Tensor, places: Tensor) -> Tensor:
+        """``losses`` at the places [B, A] of each window alone.  # [B, A] nats"""
+        return _losses(self.logits(_pick(self.hidden(windows[:, :-1]), places)), _pick(windows[:, 1:], places))
 
     def judgements(self, windows: Tensor) -> Tensor:
         """Of each token after the first of ``windows`` [B, T + 1]: −log p in nats; the probability of the likeliest
@@ -282,6 +284,11 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         return backend().compiled(self.losses, self)
 
     @cached_property
+    def compiled_answer_losses(self) -> Callable[..., Any]:
+        """``answer_losses`` as a graph per shape."""
+        return backend().compiled(self.answer_losses, self)
+
+    @cached_property
     def compiled_judgements(self) -> Callable[..., Any]:
         """``judgements`` as a graph per shape."""
         return backend().compiled(self.judgements, self)
@@ -301,6 +308,12 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
 
 def _store(kept: Tensor, new: Tensor, start: Tensor) -> Tensor:
     return ops.slice_update(kept, (0, 0, start, 0), new)  # [B, G, C, K]
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """−log softmax(logits)[target].  # [B, T, V], [B, T] → [B, T]"""
+    chosen = ops.take_along_axis(logits, ops.expand_dims(targets, -1), axis=-1)  # [B, T, 1]
+    return ops.logsumexp(logits, axis=-1) - ops.squeeze(chosen, -1)
 
 
 def _pick(rows: Tensor, places: Tensor) -> Tensor:

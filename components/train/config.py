@@ -1,4 +1,4 @@
-"""The values of the train stage."""
+"""The values of the room's two stages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pydantic import Field, model_validator
 
 from components.core.stage import Config
 from components.model import ModelConfig
+from components.model.lora import Lora
 
 
-class TrainConfig(Config):
-    """Section ``train`` of params.yaml."""
+class Optimisation(Config):
+    """What both stages tell the trainer."""
 
-    seed: int = Field(default=1, ge=0, description="of the first weights and of the order of windows")
-    model: ModelConfig = Field(default_factory=ModelConfig, description="sizes of the model")
+    seed: int = Field(default=1, ge=0, description="of the first weights and of the order of what is learned")
     num_steps: int = Field(default=150, ge=1, description="steps of the optimizer")
-    batch_windows: int = Field(default=8, ge=1, description="windows of a step, on all devices together")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="highest learning rate")
     final_learning_rate: float = Field(default=3e-4, ge=0, le=1, description="learning rate after the last step")
     schedule: Literal["cosine", "constant_then_linear"] = Field(
@@ -31,7 +30,6 @@ class TrainConfig(Config):
     z_weight: float = Field(default=0.0, ge=0, lt=1, description="weight of (log Σ exp logits)² in the loss")
     num_accumulations: int = Field(default=1, ge=1, description="parts of a batch, one after the other to save memory")
     validation_interval_steps: int = Field(default=25, ge=1, description="steps between validation losses")
-    validation_windows: int = Field(default=16, ge=1, description="windows of a validation loss, always the same")
     patience_validations: int = Field(
         default=0, ge=0, description="validation losses in a row without a better one that end the run; 0 never does"
     )
@@ -43,13 +41,45 @@ class TrainConfig(Config):
     def _rises_before_it_falls(self) -> Self:
         if self.warmup_steps >= self.num_steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below num_steps {self.num_steps}")
-        if self.batch_windows % self.num_accumulations:
-            told = f"num_accumulations {self.num_accumulations}"
-            raise ValueError(f"batch_windows {self.batch_windows} must be a multiple of {told}")
         if self.warmup_steps + self.decay_steps > self.num_steps:
             raise ValueError(f"warmup_steps and decay_steps must not be more than num_steps {self.num_steps} together")
         if bool(self.decay_steps) != (self.schedule == "constant_then_linear"):
             raise ValueError("decay_steps belong to the schedule constant_then_linear, and it needs them")
         if self.final_learning_rate > self.learning_rate:
             raise ValueError(f"final_learning_rate must not be above learning_rate {self.learning_rate}")
+        return self
+
+
+class TrainConfig(Optimisation):
+    """Section ``train`` of params.yaml."""
+
+    model: ModelConfig = Field(default_factory=ModelConfig, description="sizes of the model")
+    batch_windows: int = Field(default=8, ge=1, description="windows of a step, on all devices together")
+    validation_windows: int = Field(default=16, ge=1, description="windows of a validation loss, always the same")
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> Self:
+        if self.batch_windows % self.num_accumulations:
+            told = f"num_accumulations {self.num_accumulations}"
+            raise ValueError(f"batch_windows {self.batch_windows} must be a multiple of {told}")
+        return self
+
+
+class FinetuneConfig(Optimisation):
+    """A section ``finetune.NAME`` of params.yaml: one model made from the trained one."""
+
+    applications: dict[str, float] = Field(
+        min_length=1, description="whose examples it learns from, and how often an epoch sees each: 2.5 is 2 or 3 times"
+    )
+    method: Literal["full", "lora"] = Field(default="full", description="all weights change, or low-rank adapters")
+    lora: Lora = Field(default_factory=Lora, description="of the adapters, where the method is lora")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of activations dropped in training")
+    batch_tokens: int = Field(default=2048, ge=1, description="of the rows of a step, about")
+    validation_examples: int = Field(default=100, ge=1, description="of each application, always the same")
+
+    @model_validator(mode="after")
+    def _every_application_is_seen(self) -> Self:
+        for name, weight in self.applications.items():
+            if weight <= 0:
+                raise ValueError(f"applications.{name} is {weight}; leave out what shall not be seen")
         return self

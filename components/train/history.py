@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-# Keys: step (from 1), loss and validation_loss (nats per token), learning_rate, gradient_norm.
+VALIDATION = "validation_loss"
+# Keys: step (from 1), loss and validation_loss (nats per token), learning_rate, gradient_norm; of a fine-tuning also
+# validation_loss_APPLICATION.
 Entry = dict[str, float]
 
 
@@ -24,4 +26,4 @@ def from_lines(data: bytes) -> list[Entry]:
 
 def best_validation_loss(history: Sequence[Entry]) -> float:
     """The lowest validation loss so far; infinity before the first."""
-    return min((entry["validation_loss"] for entry in history if "validation_loss" in entry), default=float("inf"))
+    return min((entry[VALIDATION] for entry in history if VALIDATION in entry), default=float("inf"))

@@ -12,12 +12,12 @@ from math import cos, pi
 import numpy as np
 import numpy.typing as npt
 
-from components.train.config import TrainConfig
+from components.train.config import Optimisation
 
 Positions = npt.NDArray[np.int64]
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
+def learning_rate(step: int, config: Optimisation) -> float:
     """The learning rate of step 0, 1, …: a straight rise, then a fall towards the final rate.
 
     The fall is half a cosine (Loshchilov and Hutter 2017, equation 5), or a straight line over the last steps after a
@@ -29,15 +29,15 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * share_left
 
 
-def _cosine(step: int, config: TrainConfig) -> float:
+def _cosine(step: int, config: Optimisation) -> float:
     return (1 + cos(pi * (step - config.warmup_steps) / (config.num_steps - config.warmup_steps))) / 2
 
 
-def _line(step: int, config: TrainConfig) -> float:
+def _line(step: int, config: Optimisation) -> float:
     return min(1.0, (config.num_steps - step) / config.decay_steps)
 
 
-def windows_of_step(step: int, *, seed: int, batch_windows: int, num_windows: int) -> Positions:
+def windows_of_step(step: int, seed: int, batch_windows: int, num_windows: int) -> Positions:
     """Which windows step 0, 1, … sees: every epoch goes through all of them once, in an order of its own.
 
     Where an epoch ends inside a batch, the next one begins there.  # [batch_windows]

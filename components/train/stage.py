@@ -45,6 +45,7 @@ def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live
     from components.train.backends.tensorflow_devices import Devices
     from components.train.checkpoints import Checkpoints
     from components.train.history import best_validation_loss, to_lines
+    from components.train.lessons import WindowLessons
     from components.train.loop import run
     from components.train.page import render
 
@@ -62,7 +63,7 @@ def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live
         work, batch_windows=config.batch_windows, interval_seconds=interval_seconds, peers=devices
     )
     peak = measure_peak(compute_type, len(os.sched_getaffinity(0)))
-    history = run(config, model, step, data, live, checkpoints, peak)
+    history = run(config, model, step, WindowLessons(config, data), live, checkpoints, peak)
     save_model(model, output)
     write_json(output / "processor.json", kind)
     write_whole(output / "history.jsonl", to_lines(history))

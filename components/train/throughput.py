@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from components.model import ModelConfig
-from components.train.config import TrainConfig
+from components.train.backends import Batch
 
 PHASES = ("data", "step", "validation", "checkpoint")
 
@@ -19,11 +19,17 @@ PHASES = ("data", "step", "validation", "checkpoint")
 class Stopwatch:
     """The times of one step."""
 
-    def __init__(self, config: TrainConfig, peak: float) -> None:
-        self._num_tokens = config.batch_windows * config.model.context_tokens
-        self._num_operations = self._num_tokens * operations_per_token(config.model)
-        self._peak = peak
+    def __init__(self, model: ModelConfig, peak: float) -> None:
+        self._model, self._peak = model, peak
+        self._num_tokens = self._num_operations = 0
         self._seconds = dict.fromkeys(PHASES, 0.0)
+
+    def count(self, batch: Batch) -> None:
+        """Note how much the step had to do."""
+        num_windows, num_tokens = batch.windows.shape[0], batch.windows.shape[1] - 1
+        num_logits = batch.answers.places.size if batch.answers else num_windows * num_tokens
+        self._num_tokens = num_windows * num_tokens
+        self._num_operations = num_operations(self._model, num_windows, num_tokens, num_logits)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -54,13 +60,18 @@ class Stopwatch:
         return f"{self.tokens_per_second:,.0f} tokens/s, {self.share_of_peak:.0%} of peak"
 
 
-def operations_per_token(model: ModelConfig) -> int:
-    """Floating-point operations of a step for each token of it: the matrix products of one pass forward, three times.
+def num_operations(model: ModelConfig, num_windows: int, num_tokens: int, num_logits: int) -> int:
+    """Floating-point operations of a step: the matrix products of one pass forward, three times.
 
     Kaplan et al. 2020, section 2.1, with the output layer counted and half of the attention, which is causal, left out.
+
+    Args:
+        model: its sizes.
+        num_windows, num_tokens: of the batch, and of a window.
+        num_logits: tokens whose loss counts.
     """
     heads = 2 * model.num_heads + 2 * model.key_value_heads  # queries, keys, values, and the output of attention
     feed_forward = (3 if model.activation == "swiglu" else 2) * model.feed_forward_width
     projections = model.width * (heads * model.head_width + feed_forward)
-    attention = model.width * model.context_tokens
-    return 3 * 2 * (model.num_layers * (projections + attention) + model.width * model.vocabulary_size)
+    layers = num_windows * num_tokens * model.num_layers * (projections + model.width * num_tokens)
+    return 3 * 2 * (layers + num_logits * model.width * model.vocabulary_size)

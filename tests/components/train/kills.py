@@ -24,6 +24,7 @@ from components.train import TrainConfig
 from components.train.backends.tensorflow import TensorFlowStep
 from components.train.checkpoints import Checkpoints
 from components.train.data import open_data
+from components.train.lessons import WindowLessons
 from components.train.loop import run
 from tests.components.train.world import CONFIG, MODEL, make_world
 
@@ -48,12 +49,12 @@ class KilledStep:
     def restore(self, state: dict[str, Any]) -> None:
         self._step.restore(state)
 
-    def __call__(self, windows: Any, learning_rate: float) -> Any:
+    def __call__(self, windows: Any, learning_rate: float, answers: Any = ()) -> Any:
         number = int(self.state["optimizer.num_steps"]) + 1
         with self._log.open("a") as file:
             file.write(json.dumps([number, hashlib.sha256(windows.tobytes()).hexdigest()]) + "\n")
         self._num_calls += 1
-        result = self._step(windows, learning_rate)
+        result = self._step(windows, learning_rate, answers)
         if number == self._at_step:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
@@ -88,7 +89,9 @@ def _train(folder: Path, kind: Any, world: dict[str, Path], num_steps: int, at_s
         inner = TensorFlowStep(model, weight_decay=0.1, clip_norm=1.0)
         step = KilledStep(inner, folder.with_suffix(".log"), at_step, at_point)
         checkpoints = Checkpoints(Attempt(folder, {}), batch_windows=config.batch_windows, interval_seconds=0)
-        history = run(config, model, step, open_data(config, **world), lambda *_: None, checkpoints, 1e9)
+        history = run(
+            config, model, step, WindowLessons(config, open_data(config, **world)), lambda *_: None, checkpoints, 1e9
+        )
         digest = hashlib.sha256()
         for name, array in sorted(step.state.items()):
             digest.update(name.encode() + array.tobytes())

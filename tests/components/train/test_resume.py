@@ -21,6 +21,7 @@ from components.train.backends import StepResult
 from components.train.backends.tensorflow import TensorFlowStep
 from components.train.checkpoints import MANIFEST, REFUSED, STATE, Checkpoints
 from components.train.data import open_data
+from components.train.lessons import WindowLessons
 from components.train.loop import run
 from tests.components.train.world import CONFIG, MODEL, make_world
 
@@ -63,7 +64,7 @@ def attempt(data, warm, folder, identity=None, live=lambda *_: None, interval_se
     model, step, first = warm
     step.restore(first)
     checkpoints = checkpoints_in(folder, identity, interval_seconds)
-    history = run(config_of(**values), model, step, data, live, checkpoints, 1e9)
+    history = run(config_of(**values), model, step, WindowLessons(config_of(**values), data), live, checkpoints, 1e9)
     return history, step.state
 
 
@@ -123,7 +124,7 @@ def test_a_request_to_stop_saves_tells_and_is_gone_on_from(data, warm, whole, tm
 
 def test_the_two_most_recent_and_the_best_are_kept(data, warm, tmp_path, monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5, 2.2, 2.1])
-    monkeypatch.setattr("components.train.loop.validation_loss", lambda *_: next(losses))
+    monkeypatch.setattr(WindowLessons, "measure", lambda *_: {"validation_loss": next(losses)})
     attempt(data, warm, tmp_path / "a", validation_interval_steps=1)
     assert names(tmp_path / "a") == ["step-00000002", "step-00000005", "step-00000006"]
 
@@ -210,9 +211,9 @@ class Poisoned:
     def restore(self, state):
         self._step.restore(state)
 
-    def __call__(self, windows, rate):
+    def __call__(self, windows, rate, answers):
         self._num_taken += 1
-        loss, norm = self._step(windows, rate)
+        loss, norm = self._step(windows, rate, answers)
         return StepResult(float("nan") if self._num_taken == self._at and not self._name else loss, norm)
 
     def _is_poisoned(self):
@@ -223,9 +224,9 @@ class Poisoned:
 def test_a_number_that_is_not_finite_stops_the_run_and_the_last_good_checkpoint_stays(name, data, warm, tmp_path):
     model, step, first = warm
     step.restore(first)
-    folder = tmp_path / "a"
+    folder, lessons = tmp_path / "a", WindowLessons(config_of(), data)
     with pytest.raises(GateError, match="train, step 4"):
-        run(config_of(), model, Poisoned(step, 4, name), data, lambda *_: None, checkpoints_in(folder), 1e9)
+        run(config_of(), model, Poisoned(step, 4, name), lessons, lambda *_: None, checkpoints_in(folder), 1e9)
     assert names(folder) == ["step-00000002", "step-00000003"]
 
 
@@ -234,9 +235,9 @@ def test_a_run_without_a_better_validation_loss_ends_early_with_its_best_weights
 
     def measure(*_):
         states.append({name: array for name, array in warm[1].state.items() if name.startswith("model.")})
-        return told[len(states) - 1]
+        return {"validation_loss": told[len(states) - 1]}
 
-    monkeypatch.setattr("components.train.loop.validation_loss", measure)
+    monkeypatch.setattr(WindowLessons, "measure", measure)
     values = {"validation_interval_steps": 1, "patience_validations": 2}
     states = []
     history, state = attempt(data, warm, tmp_path / "a", **values)

@@ -21,7 +21,8 @@ from components.train import TrainConfig, train
 from components.train.backends import StepResult
 from components.train.backends.tensorflow import TensorFlowStep
 from components.train.data import open_data
-from components.train.loop import take_step, validation_loss
+from components.train.lessons import WindowLessons
+from components.train.loop import take_step
 from components.train.throughput import Stopwatch
 from tests.components.model.world import make_model, make_tokens
 from tests.components.train.world import CONFIG, make_world
@@ -73,7 +74,7 @@ def test_a_model_learns_and_tells_how(trained):
 def test_the_saved_model_is_the_one_that_was_measured(world, trained):
     folder, config, report, _ = trained
     model, data = load_model(folder), open_data(config, **world)
-    assert validation_loss(config, model, data.validation) == report.metrics["validation_loss"]
+    assert WindowLessons(config, data).measure(model)["validation_loss"] == report.metrics["validation_loss"]
     assert token_losses(model, data.train.read(np.arange(3))).shape == (3, 16)
 
 
@@ -107,10 +108,10 @@ def test_the_page_shows_the_curve_and_loads_nothing(trained):
 
 def test_a_number_that_is_not_finite_stops_the_run(world):
     config = TrainConfig(**CONFIG)
-    data = open_data(config, **world)
+    lessons, watch = WindowLessons(config, open_data(config, **world)), Stopwatch(config.model, 1e9)
     for result in (StepResult(math.nan, 1.0), StepResult(1.0, math.inf)):
         with pytest.raises(GateError, match="train, step 3"):
-            take_step(config, lambda windows, rate, result=result: result, data.train, 2, Stopwatch(config, 1e9))
+            take_step(config, lambda windows, rate, answers, result=result: result, lessons, 2, watch)
 
 
 @pytest.mark.parametrize("clip_norm", [1e6, 0.05])

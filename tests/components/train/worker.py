@@ -27,6 +27,7 @@ def main(world: Path, folder: Path, kill_at: int = 0) -> None:
     from components.train.backends.tensorflow import TensorFlowStep
     from components.train.checkpoints import Checkpoints
     from components.train.data import open_data
+    from components.train.lessons import WindowLessons
     from components.train.loop import run
 
     def live(step: int, _: Any) -> None:
@@ -39,7 +40,7 @@ def main(world: Path, folder: Path, kill_at: int = 0) -> None:
     step = TensorFlowStep(model, weight_decay=0.1, clip_norm=1.0, devices=devices)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(Attempt(folder, {}), batch_windows=4, interval_seconds=0, peers=devices)
-    history = run(config, model, step, data, live, checkpoints, 1e9)
+    history = run(config, model, step, WindowLessons(config, data), live, checkpoints, 1e9)
     digest = hashlib.sha256()
     for name, array in sorted(step.state.items()):
         digest.update(name.encode() + array.tobytes())
