@@ -1,8 +1,9 @@
 """The applications of a language model, each one module that holds one value.
 
-    application   what an application is
-    texts         what several of them do with texts and records
-    NAME          an application; whoever adds one adds its module, and its name to ``APPLICATIONS``
+    application     what an application is
+    texts           what several of them do with texts and records
+    documentation   the parts of a docstring
+    NAME            an application; whoever adds one adds its module, and nothing else here
 
 How the rooms use one (``application = APPLICATIONS[name]``):
 
@@ -10,7 +11,7 @@ How the rooms use one (``application = APPLICATIONS[name]``):
 - train learns prompt, answer and end of text (``components.core.examples``) and never imports this library.
 - assess lets the model answer as ``decoding`` says, and scores by the metrics.
 - serve parses the HTTP body as ``request``, takes ``ask(request)`` as the prompt, encodes it, fits it into the context
-  with ``components.core.examples.shorten``, and lets the model answer: ``choose`` scores each of
+  with ``components.core.examples.begin``, and lets the model answer: ``choose`` scores each of
   ``read_asked(folder).choices`` by its log-probability as the answer, ended; ``write`` writes greedily until end of
   text or ``max_answer_tokens``; ``rank`` ranks a catalogue. ``respond`` makes the HTTP body of it.
 
@@ -18,8 +19,10 @@ A library: it reads no file and no params.
 """
 
 from components.applications.application import Application, Body, Draft, Material, Refusal
-from components.applications.classify import APPLICATION as CLASSIFY
+from components.core.modules import modules_of
 
-APPLICATIONS: dict[str, Application] = {application.name: application for application in (CLASSIFY,)}
+APPLICATIONS: dict[str, Application] = {
+    module.APPLICATION.name: module.APPLICATION for module in modules_of(__name__) if hasattr(module, "APPLICATION")
+}
 
 __all__ = ["APPLICATIONS", "Application", "Body", "Draft", "Material", "Refusal"]

@@ -85,6 +85,9 @@ class Application:
         decoding: ``choose`` among the few choices of the data, ``rank`` a catalogue of any size, or ``write`` freely.
         derive: examples out of documents of the corpus; None where they hold none.
         convert: examples out of collected records, whose columns have the names of the request's fields.
+        metrics, floors: names of how answers are scored, and of what they are held against (``components.assess``); the
+            first metric is the one that a gate looks at.
+        catalogue: all that can be chosen, out of the same materials; None where that is what is found as answers.
         max_answer_tokens: of an answer that is written.
     """
 
@@ -97,6 +100,9 @@ class Application:
     respond: Callable[[Sequence[tuple[str, float]]], Body]
     decoding: Literal["choose", "rank", "write"]
     convert: Maker
+    metrics: tuple[str, ...]
+    floors: tuple[str, ...]
     derive: Maker | None = None
     options: type[Config] = Config
+    catalogue: Callable[[Sequence[Material], Any], list[str]] | None = None
     max_answer_tokens: int = 64

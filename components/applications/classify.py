@@ -54,6 +54,8 @@ APPLICATION = Application(
     ask=_ask,
     respond=_respond,
     decoding="choose",
+    metrics=("accuracy", "macro_f1", "brier", "calibration_error"),
+    floors=("majority", "word_regression"),
     derive=each(_derive),
     convert=one_by_one(ClassifyRequest, "label"),
 )

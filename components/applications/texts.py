@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from components.applications.application import Body, Draft, Made, Maker, Material, Refusal
+from components.core.files import sha256_bytes
 
 # A prompt is fitted into the context by tokens; this only keeps far longer texts from being encoded at all.
 _MOST_CHARACTERS = 4000
@@ -34,12 +35,13 @@ def one_by_one(request: type[Body], answer: str) -> Maker:
 
     def convert(materials: Sequence[Material], _options: Any) -> Iterator[Made]:
         for material in materials:
-            yield material, _draft(material.fields, request, answer)
+            yield material, draft_of(material.fields, request, answer)
 
     return convert
 
 
-def _draft(fields: Mapping[str, Any], request: type[Body], answer: str) -> Draft | Refusal:
+def draft_of(fields: Mapping[str, Any], request: type[Body], answer: str) -> Draft | Refusal:
+    """The fields of ``request`` and, under the name ``answer``, one or more right answers, as a draft."""
     asked = {name: fields[name] for name in request.model_fields if name in fields}
     right = fields.get(answer)
     answers = [text.strip() for text in (right if isinstance(right, list) else [right]) if isinstance(text, str)]
@@ -47,8 +49,13 @@ def _draft(fields: Mapping[str, Any], request: type[Body], answer: str) -> Draft
     try:
         return Draft(request.model_validate(asked), answers[0] if answers else None, answers[1:])
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        return Refusal("unreadable", f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+        return refuse(error)
+
+
+def refuse(error: ValidationError) -> Refusal:
+    """Why fields are no request."""
+    first = error.errors(include_url=False)[0]
+    return Refusal("unreadable", f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 def each(make: Callable[[Material, Any], Draft | Refusal]) -> Maker:
@@ -59,3 +66,8 @@ def each(make: Callable[[Material, Any], Draft | Refusal]) -> Maker:
             yield material, make(material, options)
 
     return derive
+
+
+def grouped(material: Material, text: str) -> Material:
+    """The material as one of a group: all that ask about the same text stand together in one split."""
+    return material._replace(identity=sha256_bytes(" ".join(text.lower().split()).encode())[:32])

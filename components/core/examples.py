@@ -1,8 +1,9 @@
 """Examples as every room meets them: what a model is asked, and what it should answer.
 
 In: the folder of a ``prepare`` stage. Out: a table, and token numbers to learn from or to score. In between: the text
-of an example is its prompt and, right behind it, its answer; each is encoded apart and end of text follows, so that
-training, evaluation and serving meet the same tokens. Only the answer and its end are learned.
+of an example is its prompt and, right behind it, its answer; each is encoded apart, end of text stands before and after
+both, as in a packed stream, and training, evaluation and serving meet the same tokens. Only the answer and its end are
+learned.
 
     examples.parquet    columns of ``EXAMPLES``, in the order of the splits and then of ``example_id``
     rejected.parquet    columns of ``REJECTED``: what became no example, and why
@@ -11,7 +12,6 @@ training, evaluation and serving meet the same tokens. Only the answer and its e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -29,7 +29,8 @@ EXAMPLES = pa.schema([
     pa.field("example_id", pa.string(), nullable=False),
     pa.field("split", pa.string(), nullable=False),
     pa.field("group", pa.string(), nullable=False),  # what it was made from; examples of a group are not independent
-    pa.field("prompt", pa.large_string(), nullable=False),
+    pa.field("request", pa.large_string(), nullable=False),  # what is asked, field by field, as a JSON object
+    pa.field("prompt", pa.large_string(), nullable=False),  # the same as the model reads it
     pa.field("answer", pa.large_string()),  # null where the label is missing
     pa.field("references", pa.list_(pa.large_string()), nullable=False),  # every right answer, at least the answer
     pa.field("choices", pa.list_(pa.large_string()), nullable=False),  # of this example alone; else those of ``Asked``
@@ -66,7 +67,7 @@ class Asked(BaseModel):
 class Tokens(NamedTuple):
     """An example as a model meets it."""
 
-    tokens: npt.NDArray[np.int32]  # prompt, answer, end of text  # [num_tokens]
+    tokens: npt.NDArray[np.int32]  # end of text, prompt, answer, end of text  # [num_tokens]
     is_answer: npt.NDArray[np.bool_]  # what is learned: the answer and its end  # [num_tokens]
 
 
@@ -100,25 +101,23 @@ def read_asked(folder: Path) -> Asked:
         raise _refuse(path, str(error).splitlines()[0], "what is asked in an application") from None
 
 
-def shorten(prompt: Sequence[int] | npt.NDArray[np.integer], most: int) -> npt.NDArray[np.int32]:
-    """A prompt in at most ``most`` tokens: of a longer one the middle is left out.
+def begin(prompt: npt.NDArray[np.integer], end_of_text: int, most: int) -> npt.NDArray[np.int32]:
+    """End of text, behind which every text begins, and a prompt, in at most ``most`` tokens.
 
-    It begins with what is asked and ends with where the answer stands; both are kept.
+    Of a longer prompt the middle is left out: it begins with what is asked and ends with where the answer stands.
     """
-    tokens = np.asarray(prompt, np.int32)
-    if len(tokens) <= most:
-        return tokens
-    head = (most + 1) // 2
-    return np.concatenate([tokens[:head], tokens[len(tokens) - (most - head) :]])
+    tokens, room = np.asarray(prompt, np.int32), most - 1
+    if len(tokens) > room:
+        head = (room + 1) // 2
+        tokens = np.concatenate([tokens[:head], tokens[len(tokens) - (room - head) :]])
+    return np.concatenate([np.array([end_of_text], np.int32), tokens])
 
 
 def join(prompt: npt.NDArray[np.integer], answer: npt.NDArray[np.integer], end_of_text: int, most: int) -> Tokens:
-    """Prompt, answer and end of text in at most ``most`` tokens, the answer whole or else its first half of them."""
-    ended = np.concatenate([np.asarray(answer, np.int32), np.array([end_of_text], np.int32)])
-    if len(ended) > most // 2:
-        ended = ended[: most // 2]
-    kept = shorten(prompt, most - len(ended))
-    return Tokens(np.concatenate([kept, ended]), np.arange(len(kept) + len(ended)) >= len(kept))
+    """What a model learns of an example, in at most ``most`` tokens: the answer whole, or else half of them."""
+    ended = np.concatenate([np.asarray(answer, np.int32), np.array([end_of_text], np.int32)])[: most // 2]
+    begun = begin(prompt, end_of_text, most - len(ended))
+    return Tokens(np.concatenate([begun, ended]), np.arange(len(begun) + len(ended)) >= len(begun))
 
 
 def _in_order(examples: pa.Table) -> pa.Table:

@@ -4,7 +4,8 @@ In: a room's package and the project's sources, parsed and never run. Out: a fin
 In between: comments, docstrings and formatting do not count; a helper three imports away does, and so do the
 interpreter and every installed library that the code or one of its libraries asks for.
 
-Covered: static imports anywhere in a module, files beside the modules of a package (templates, tables).
+Covered: static imports anywhere in a module, ``modules_of(__name__)``, files beside the modules of a package
+(templates, tables).
 Not covered: modules named only at run time. ``components.core.child`` therefore refuses, after the stage ran,
 every project module that was loaded and is not in the fingerprint.
 """
@@ -27,6 +28,8 @@ from components.core.lock import STATE
 from components.core.memory import Memory
 
 RUNNER = "components.core.child"
+# ``components.core.modules``: a call of this in a package imports all its modules.
+_CALL_FOR_ALL, _ALL = "modules_of", ".*"
 _PROJECT_PACKAGES = ("components", "flows")
 
 
@@ -105,13 +108,23 @@ class Sources:
             if seen.get(name) or (name in seen and not is_used):
                 continue
             seen[name] = is_used
-            for imported in self._parse(name).imports(is_used):
+            for imported in self._expanded(self._parse(name).imports(is_used)):
                 if imported.partition(".")[0] not in _PROJECT_PACKAGES:
                     libraries.add(imported)
                 elif self.path(imported):
                     waiting.append((imported, is_used))
             waiting.extend((parent, False) for parent in _parents(name))
         return set(seen), {name for name in libraries if name.partition(".")[0] not in sys.stdlib_module_names}
+
+    def _expanded(self, imports: Iterable[str]) -> Iterator[str]:
+        """The imports themselves, and every module of a package in the place of ``package.*``."""
+        for name in imports:
+            package = self.path(name.removesuffix(_ALL)) if name.endswith(_ALL) else None
+            if package is None:
+                yield name
+            else:
+                found = sorted(path.stem for path in package.parent.glob("*.py") if path.stem != "__init__")
+                yield from (f"{name.removesuffix('*')}{stem}" for stem in found)
 
     def _parse(self, module: str) -> _Parsed:
         if module not in self._parsed:
@@ -166,6 +179,8 @@ def _imports(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
             base = _absolute(node, package)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == _CALL_FOR_ALL:
+            yield f"{package}{_ALL}"
 
 
 def _outside_functions(tree: ast.AST) -> Iterator[ast.AST]:

@@ -22,6 +22,9 @@ class PrepareConfig(Config):
     labels: tuple[str, ...] = Field(
         (), description="the right labels, where an application has some; none: those found"
     )
+    label_names: dict[str, str] = Field(
+        default_factory=dict, description="what labels are called, by how they are written"
+    )
     columns: dict[str, str] = Field(
         default_factory=dict, description="column of the collected records for each field that is called otherwise"
     )

@@ -39,6 +39,7 @@ class Desk:
         self._config, self._application, self._options = config, application, options
         self._placed: list[_Placed] = []
         self._refused: list[tuple[str, str, str, str]] = []
+        self._catalogue: set[str] = set()
 
     def take(self, make: Maker | None, materials: Sequence[Material]) -> None:
         """Make all drafts of the materials. Raises ParamsError where the application cannot."""
@@ -48,6 +49,8 @@ class Desk:
                 expected="false: this application finds no examples in documents",
                 fix="name records for it under collect.sources",
             )  # fmt: skip
+        if self._application.catalogue:
+            self._catalogue.update(self._application.catalogue(materials, self._options))
         for material, made in make(materials, self._options):
             identity = _identity(self._application.name, material.identity, made.part)
             if isinstance(made, Draft):
@@ -71,8 +74,8 @@ class Desk:
         return pa.Table.from_arrays(arrays, schema=REJECTED)
 
     def asked(self, examples: pa.Table) -> Asked:
-        """What serving needs to know: the choices are the configured labels, or those that were found to learn from."""
-        choices: list[str] = list(self._config.labels)
+        """What serving needs to know: choices are the configured labels, the catalogue, or what was found to learn."""
+        choices: list[str] = list(self._config.labels) or sorted(self._catalogue)
         if not choices and self._application.decoding != "write":
             learned = zip(examples.column("split").to_pylist(), examples.column("answer").to_pylist(), strict=True)
             choices = sorted({answer for split, answer in learned if split == SPLITS[0] and answer is not None})
@@ -98,11 +101,16 @@ class Desk:
 
     def _row(self, placed: _Placed) -> tuple[Any, ...]:
         material, draft = placed.material, placed.draft
-        right = [text for text in (draft.answer, *draft.references) if text is not None]
+        right = [self._name(text) for text in (draft.answer, *draft.references) if text is not None]
+        answer = None if draft.answer is None else right[0]
         return (
-            placed.identity, placed.split, material.identity, self._application.ask(draft.request), draft.answer,
+            placed.identity, placed.split, material.identity, draft.request.model_dump_json(),
+            self._application.ask(draft.request), answer,
             list(dict.fromkeys(right)), list(draft.choices), material.source, material.licence, material.language,
         )  # fmt: skip
+
+    def _name(self, label: str) -> str:
+        return self._config.label_names.get(label, label)
 
     def _divide(self, group: str) -> str:
         """The split of a group whose source names none: a uniform hash of its identity and the seed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
 
 import polars as pl
 
@@ -32,7 +33,10 @@ def of_corpus(corpus: Path, checks: Path) -> list[Material]:
 
 
 def of_collected(collected: Path, application: str, columns: Mapping[str, str]) -> list[Material]:
-    """A material for each record of the application, in the order in which they were read."""
+    """A material for each record of the application, in the order in which they were read.
+
+    ``columns`` names the column of a field, or says in a text with ``{column}`` how several become one.
+    """
     return [
         Material(
             row["record_id"], _renamed(json.loads(row["text"]), columns),
@@ -43,4 +47,9 @@ def of_collected(collected: Path, application: str, columns: Mapping[str, str]) 
 
 
 def _renamed(fields: Mapping[str, object], columns: Mapping[str, str]) -> dict[str, object]:
-    return {**fields, **{field: fields[column] for field, column in columns.items() if column in fields}}
+    renamed = dict(fields)
+    for field, column in columns.items():
+        wanted = [name for _, name, _, _ in Formatter().parse(column) if name] or [column]
+        if all(name in fields for name in wanted):
+            renamed[field] = column.format_map(fields) if "{" in column else fields[column]
+    return renamed

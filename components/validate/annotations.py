@@ -1,13 +1,14 @@
 """What is measured about each example: its label, and whether it stands elsewhere too.
 
 In: the examples of an application, and what is asked. Out: a narrow table, one row per example in their order, without
-texts. In between: two questions are equal when they differ in case and blanks alone.
+texts. In between: two questions are equal when they have the same letters and digits, whatever stands between them.
 
     example_id, split
     has_answer             whether there is an answer that is not blank
     is_known               whether the answer is one of the choices; true where there is no answer
     is_distinct            whether no earlier example of the split has the same question and answer
     is_consistent          whether no example of the split answers the same question otherwise
+    is_new                 whether no earlier example of the split asks the same question
     is_fresh               whether no later split (train, validation, test) asks the same question
     is_commonest           of an example to learn from: 1.0 where its answer is the commonest of these, else 0.0
     in_train, in_validation, in_test   1 where that is the split, else 0
@@ -26,7 +27,7 @@ from components.core.tokens import SPLITS
 def measure(examples: pa.Table, asked: Asked) -> pl.DataFrame:
     """The table above."""
     frame = pl.DataFrame(pl.from_arrow(examples)).with_columns(
-        question=pl.col("prompt").str.to_lowercase().str.replace_all(r"\s+", " ").hash(seed=1),
+        question=pl.col("prompt").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ").hash(seed=1),
         said=pl.col("answer").fill_null("").str.strip_chars(),
         place=pl.col("split").replace_strict(
             {split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8
@@ -52,6 +53,7 @@ def _standing() -> list[pl.Expr]:
     """What depends on the other examples of the same question."""
     return [
         pl.struct("split", "question", "said").is_first_distinct().alias("is_distinct"),
+        pl.struct("split", "question").is_first_distinct().alias("is_new"),
         (pl.col("said").n_unique().over("split", "question") == 1).alias("is_consistent"),
         (pl.col("place") == pl.col("place").max().over("question")).alias("is_fresh"),
     ]

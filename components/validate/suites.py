@@ -107,6 +107,10 @@ def _annotations(config: ExamplesConfig, asked: Asked) -> Suite:
         _expect(gx.ExpectColumnValuesToBeInSet, name, title, limit, column=column, value_set=[True],
                 **_aside(config))
         for column, (name, title, limit) in told.items()
+    ] + [
+        _expect(gx.ExpectColumnValuesToBeInSet, "questions_new", "Every question is asked once in its split",
+                "told, since one may have several answers", column="is_new", value_set=[True], mostly=1.0,
+                severity="info")
     ]  # fmt: skip
 
 

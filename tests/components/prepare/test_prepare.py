@@ -14,7 +14,7 @@ import pytest
 from components.core.collected import FILE, RECORDS
 from components.core.documents import CORPUS, document_id
 from components.core.errors import ParamsError
-from components.core.examples import join, read_asked, read_examples, shorten
+from components.core.examples import begin, join, read_asked, read_examples
 from components.core.params import parse
 from components.core.stage import Report
 from components.prepare import STAGES
@@ -98,8 +98,8 @@ def test_an_unknown_application_and_unknown_options_are_refused(tmp_path: Path) 
 
 
 def test_of_a_prompt_that_is_too_long_the_middle_is_left_out() -> None:
-    assert shorten(range(10), 4).tolist() == [0, 1, 8, 9]
-    tokens, is_answer = join(np.arange(10), np.array([50, 51]), 99, 8)
-    assert tokens.tolist() == [0, 1, 2, 8, 9, 50, 51, 99]
-    assert is_answer.tolist() == [False] * 5 + [True] * 3
-    assert join(np.arange(10), np.arange(50, 70), 99, 8).tokens.tolist() == [0, 1, 8, 9, 50, 51, 52, 53]
+    assert begin(np.arange(10), 99, 5).tolist() == [99, 0, 1, 8, 9]
+    tokens, is_answer = join(np.arange(10), np.array([50, 51]), 99, 9)
+    assert tokens.tolist() == [99, 0, 1, 2, 8, 9, 50, 51, 99]
+    assert is_answer.tolist() == [False] * 6 + [True] * 3
+    assert join(np.arange(10), np.arange(50, 70), 99, 8).tokens.tolist() == [99, 0, 1, 9, 50, 51, 52, 53]

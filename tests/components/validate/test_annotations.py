@@ -26,7 +26,8 @@ def make_rows(num: int = 80) -> list[Row]:
     splits = ["validation", "test", *["train"] * 6]
     return [
         {
-            "example_id": f"{i:032d}", "split": splits[i % 8], "group": f"g{i}", "prompt": f"Text number {i}\n",
+            "example_id": f"{i:032d}", "split": splits[i % 8], "group": f"g{i}",
+            "request": "{}", "prompt": f"Text number {i}\n",
             "answer": LABELS[i % 2], "references": [LABELS[i % 2]], "choices": [], "source": "s", "licence": "MIT",
             "language": None,
         }
