@@ -33,7 +33,7 @@ from components.core.attempts import differences
 from components.core.errors import GateError, InputError, WorkspaceError
 from components.core.files import canonical_json, list_files, remove, sha256_bytes, sha256_file, sync, sync_folder
 from components.core.stage import Attempt
-from components.train.backends import Alone, Peers, TrainStep
+from components.train.backends import Devices, TrainStep
 from components.train.history import Entry, best_validation_loss, from_lines, to_lines
 
 STATE, HISTORY, MANIFEST = "state.safetensors", "history.jsonl", "manifest.json"
@@ -61,9 +61,9 @@ class Checkpoints:
     """The checkpoints of one piece of work."""
 
     def __init__(
-        self, attempt: Attempt, *, batch_windows: int, interval_seconds: float, peers: Peers | None = None
+        self, attempt: Attempt, *, batch_windows: int, interval_seconds: float, devices: Devices | None = None
     ) -> None:
-        self._peers = peers or Alone()
+        self._devices = devices or Devices()
         self._folder, self._identity = attempt.folder, dict(attempt.identity)
         self._batch_windows, self._interval_seconds = batch_windows, interval_seconds
         self._saved_at, self._save_seconds, self._saved_step = time.monotonic(), 0.0, 0
@@ -73,7 +73,7 @@ class Checkpoints:
         remove(self._folder / _SAVING)
         held = self._newest_sound(step.state)
         mine = _pack(*held) if held else b""
-        if not (found := self._peers.newest(len(held[1]) if held else 0, mine)):
+        if not (found := self._devices.newest(len(held[1]) if held else 0, mine)):
             return []
         state, history = _unpack(found)
         step.restore(state)
@@ -83,7 +83,7 @@ class Checkpoints:
 
     def agree(self, *, is_asked_to_stop: bool) -> tuple[bool, bool]:
         """Whether to save now, and whether to stop: what one process must do, all do at the same step."""
-        must_save, must_stop = self._peers.any_of(self._is_due(), is_asked_to_stop)
+        must_save, must_stop = self._devices.any_of(self._is_due(), is_asked_to_stop)
         return must_save or must_stop, must_stop
 
     def _is_due(self) -> bool:

@@ -58,6 +58,17 @@ def read_placement(environment: Mapping[str, str]) -> Placement:
     return Placement(kind, num_devices)
 
 
+def check_gpus(num_promised: int, num_found: int, library: str) -> None:
+    """Raises WorkspaceError when fewer graphics cards are there than ``PEDIGREE_DEVICES`` promises."""
+    if num_found < num_promised:
+        raise WorkspaceError(
+            f"the variable {DEVICES}",
+            found=f"{num_promised} graphics cards promised, {num_found} there",
+            expected=f"as many as promised, with a driver that {library} can use",
+            fix=f"look at `nvidia-smi`, or unset {DEVICES}",
+        )
+
+
 def _devices(environment: Mapping[str, str]) -> tuple[str, int]:
     if not (told := environment.get(DEVICES, "")):
         return "", 1

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from components.core.stage import Config
 from components.model import ModelConfig
+from components.model.backends import BackendName
 from components.model.lora import Lora
 
 
@@ -29,10 +30,14 @@ class Optimisation(Config):
     clip_norm: float = Field(default=1.0, gt=0, description="longest gradient, all weights together")
     z_weight: float = Field(default=0.0, ge=0, lt=1, description="weight of (log Σ exp logits)² in the loss")
     num_accumulations: int = Field(default=1, ge=1, description="parts of a batch, one after the other to save memory")
+    average_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="of the exponential average of the weights that is kept; 0: the last ones"
+    )
     validation_interval_steps: int = Field(default=25, ge=1, description="steps between validation losses")
     patience_validations: int = Field(
         default=0, ge=0, description="validation losses in a row without a better one that end the run; 0 never does"
     )
+    backend: BackendName = Field(default="tensorflow", description="what computes a step; each rounds in its own way")
     compute_type: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of matrix products; auto is bfloat16 where the processor has it"
     )

@@ -16,10 +16,10 @@ from components.core.progress import Progress
 from components.core.stage import Live
 from components.model.transformer import Transformer
 from components.train.backends import TrainStep
-from components.train.best import BestKept
 from components.train.checkpoints import Checkpoints
 from components.train.config import Optimisation
 from components.train.history import VALIDATION, Entry, best_validation_loss
+from components.train.kept import Kept
 from components.train.lessons import Lessons
 from components.train.schedule import learning_rate
 from components.train.stopping import interrupted, listening
@@ -42,29 +42,28 @@ def run(
     Raises GateError at the first number that is not finite, and Interrupted when asked to stop; whatever happens,
     what the last checkpoint holds is safe.
     """
-    step = BestKept(step) if config.patience_validations else step
-    history = checkpoints.resume(step)
+    kept = Kept(step, model, average_decay=config.average_decay, keeps_best=config.patience_validations > 0)
+    history = checkpoints.resume(kept)
     with Progress("training", config.num_steps, "steps", len(history)) as progress, listening() as asked_to_stop:
         while len(history) < config.num_steps and not has_stopped_early(config, history):
             watch = Stopwatch(model.config, peak)
-            entry = take_step(config, step, lessons, len(history), watch)
+            entry = take_step(config, kept, lessons, len(history), watch)
             history.append(entry)
             if is_validation_due(config, len(history)):
-                with watch.phase("validation"):
+                with watch.phase("validation"), kept.judged():
                     losses = lessons.measure(model)
-                if isinstance(step, BestKept) and losses[VALIDATION] < best_validation_loss(history):
-                    step.remember()
+                    if losses[VALIDATION] < best_validation_loss(history):
+                        kept.remember()
                 entry |= losses
             with watch.phase("checkpoint"):
                 must_save, must_stop = checkpoints.agree(is_asked_to_stop=asked_to_stop.is_set())
                 if must_save:
-                    checkpoints.save(step, history)
+                    checkpoints.save(kept, history)
                 if must_stop:
                     raise interrupted(len(history))
             live(len(history), {**entry, **watch.figures()})
             progress.advance(note=f"loss {entry['loss']:.3f}, {watch.sentence()}")
-    if isinstance(step, BestKept):
-        step.put_back()
+    kept.finish()
     return history
 
 

@@ -21,10 +21,10 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def resolve_compute_type(
-    asked: Literal["auto", "float32", "bfloat16"], flags: set[str]
+    asked: Literal["auto", "float32", "bfloat16"], flags: set[str], *, is_gpu: bool = False
 ) -> Literal["float32", "bfloat16"]:
     """The type to compute in. Raises ParamsError when bfloat16 is asked for and the processor lacks it."""
-    has_bfloat16 = bool(flags & _BFLOAT16_FLAGS)
+    has_bfloat16 = is_gpu or bool(flags & _BFLOAT16_FLAGS)
     if asked == "bfloat16" and not has_bfloat16:
         raise ParamsError(
             "params.yaml, train.compute_type",

@@ -27,42 +27,37 @@ def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live
     Interrupted when asked to stop.
     """
     from components.core.files import write_json, write_whole
-    from components.train.cluster import TF_CONFIG, read_placement
+    from components.model.backends import settle_backend
+    from components.train.cluster import read_placement
     from components.train.data import open_data
     from components.train.processor import processor_flags, processor_kind, resolve_compute_type
 
     interval_seconds, placement = _checkpoint_seconds(), read_placement(os.environ)
     data = open_data(config, tokens, checks)
-    compute_type = resolve_compute_type(config.compute_type, processor_flags())
-
-    if placement.workers:
-        os.environ[TF_CONFIG] = placement.tf_config  # TensorFlow reads it from there alone
 
     # These import Keras and its backend, which takes seconds: not before there is something to do.
+    settle_backend(config.backend)
     from components.model.transformer import Transformer
     from components.model.weights import save_model
-    from components.train.backends.tensorflow import TensorFlowStep, measure_peak, num_pieces_of
-    from components.train.backends.tensorflow_devices import Devices
+    from components.train.backends import backend
     from components.train.checkpoints import Checkpoints
     from components.train.history import best_validation_loss, to_lines
     from components.train.lessons import WindowLessons
     from components.train.loop import run
     from components.train.page import render
 
-    devices = Devices(placement)
-    part_windows = config.batch_windows // config.num_accumulations
-    devices.check_shares(num_pieces_of((part_windows, config.model.context_tokens + 1)))
+    by = backend(config.backend)
+    devices = by.open_devices(placement)
+    devices.check_batch((config.batch_windows, config.model.context_tokens + 1), config.num_accumulations)
+    compute_type = resolve_compute_type(config.compute_type, processor_flags(), is_gpu=devices.is_gpu)
     model = Transformer(config.model, seed=config.seed, compute_type=compute_type)
-    step = TensorFlowStep(
-        model, weight_decay=config.weight_decay, clip_norm=config.clip_norm, z_weight=config.z_weight,
-        num_accumulations=config.num_accumulations, seed=config.seed, devices=devices,
-    )  # fmt: skip
-    kind = {**processor_kind(), "compute_type": compute_type}
+    step = by.make_step(config, model, devices)
+    kind = {**processor_kind(), "device": devices.kind, "compute_type": compute_type}
     work = Attempt(attempt.folder, {**attempt.identity, "processor": kind})
     checkpoints = Checkpoints(
-        work, batch_windows=config.batch_windows, interval_seconds=interval_seconds, peers=devices
+        work, batch_windows=config.batch_windows, interval_seconds=interval_seconds, devices=devices
     )
-    peak = measure_peak(compute_type, len(os.sched_getaffinity(0)))
+    peak = by.measure_peak(compute_type, len(os.sched_getaffinity(0)))
     history = run(config, model, step, WindowLessons(config, data), live, checkpoints, peak)
     save_model(model, output)
     write_json(output / "processor.json", kind)

@@ -18,10 +18,9 @@ from components.model.dropout import Dropout
 from components.model.transformer import Transformer
 from components.train import optimizer
 from components.train.backends import Answers, State, StepResult, Windows
-from components.train.backends.tensorflow_devices import Devices
-
-# So many processors at most can work on a step on one machine, each on so many tokens at least.
-_MOST_PIECES, _LEAST_TOKENS = 8, 1024
+from components.train.backends.tensorflow_devices import TensorFlowDevices, num_pieces_of
+from components.train.cluster import Placement
+from components.train.config import Optimisation
 
 
 class TensorFlowStep:
@@ -39,9 +38,9 @@ class TensorFlowStep:
 
     def __init__(
         self, model: Transformer, *, weight_decay: float, clip_norm: float, num_accumulations: int = 1,
-        z_weight: float = 0.0, seed: int = 0, devices: Devices | None = None,
+        z_weight: float = 0.0, seed: int = 0, devices: TensorFlowDevices | None = None,
     ) -> None:  # fmt: skip
-        self._devices = devices or Devices()
+        self._devices = devices or TensorFlowDevices()
         tf.config.experimental.enable_op_determinism()
         self._model, self._weight_decay, self._clip_norm = model, weight_decay, clip_norm
         self._num_accumulations, self._z_weight, self._seed = num_accumulations, z_weight, seed
@@ -125,6 +124,19 @@ def _moved(
     return optimizer.adamw(weight, total * scale, first, second, number, rate, decay)
 
 
+def open_devices(placement: Placement) -> TensorFlowDevices:
+    """``Backend.open_devices``."""
+    return TensorFlowDevices(placement)
+
+
+def make_step(config: Optimisation, model: Transformer, devices: TensorFlowDevices) -> TensorFlowStep:
+    """``Backend.make_step``."""
+    return TensorFlowStep(
+        model, weight_decay=config.weight_decay, clip_norm=config.clip_norm, z_weight=config.z_weight,
+        num_accumulations=config.num_accumulations, seed=config.seed, devices=devices,
+    )  # fmt: skip
+
+
 def measure_peak(compute_type: str, num_processors: int) -> float:
     """FLOP/s of the fastest matrix products of this machine, one for each processor side by side."""
     size, num_rounds = 1024, 3
@@ -136,10 +148,3 @@ def measure_peak(compute_type: str, num_processors: int) -> float:
         products()
         seconds.append(time.perf_counter() - begin)
     return num_processors * 2 * size**3 / min(seconds[1:])
-
-
-def num_pieces_of(shape: tuple[int, ...]) -> int:
-    """Into how many equal pieces windows of this shape [B, T + 1] are cut: two, or as many as are worth while."""
-    num_windows, num_tokens = shape[0], shape[0] * (shape[1] - 1)
-    fitting = [n for n in range(1, _MOST_PIECES + 1) if num_windows % n == 0]
-    return max(n for n in fitting if n <= 2 or num_tokens // n >= _LEAST_TOKENS)

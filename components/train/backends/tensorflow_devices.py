@@ -10,36 +10,39 @@ Several devices of one machine are a ``MirroredStrategy``, several processes a `
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from components.core.errors import ParamsError, WorkspaceError
-from components.train.cluster import DEVICES, Placement
+from components.train.backends import Devices
+from components.train.cluster import TF_CONFIG, Placement, check_gpus
 
 Tensor = Any
+# So many processors at most can work on a step on one machine, each on so many tokens at least.
+_MOST_PIECES, _LEAST_TOKENS = 8, 1024
 
 
-class Devices:
-    """What takes part in a step; must be made before TensorFlow has done anything."""
+class TensorFlowDevices(Devices):
+    """Must be made before TensorFlow has done anything."""
 
     def __init__(self, placement: Placement | None = None) -> None:
         placement = placement or Placement()
-        self.num_processes, self.process = max(1, len(placement.workers)), placement.index
+        if placement.workers:
+            os.environ[TF_CONFIG] = placement.tf_config  # TensorFlow reads it from there alone
+        self.process, self._has_peers = placement.index, bool(placement.workers)
         self._strategy = _strategy(placement)
         self.count = self._strategy.num_replicas_in_sync if self._strategy else 1
+        if cards := tf.config.list_physical_devices("GPU"):
+            self.is_gpu = True
+            self.kind = str(tf.config.experimental.get_device_details(cards[0]).get("device_name", "gpu"))
 
-    def check_shares(self, num_pieces: int) -> None:
-        """Raises ParamsError when the pieces of a batch cannot be shared out equally."""
-        if num_pieces % self.count:
-            raise ParamsError(
-                "params.yaml, train.batch_windows",
-                found=f"batches of {num_pieces} equal pieces for {self.count} devices",
-                expected="as many pieces for each device",
-                fix=f"make it a multiple of {self.count}, or use fewer devices",
-            )
+    def check_batch(self, shape: tuple[int, ...], num_accumulations: int) -> None:
+        """``Devices.check_batch``."""
+        self._check_shares(num_pieces_of((shape[0] // num_accumulations, shape[1])), "batch_windows")
 
     def in_order(self, gradients: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
         """``gradients(*piece)``, which is a loss and a list of tensors, for each piece in turn; within a graph."""
@@ -48,26 +51,6 @@ class Devices:
             return
         for start in range(0, len(pieces), self.count):
             yield from self._exchanged(gradients, pieces[start : start + self.count])
-
-    def any_of(self, *flags: bool) -> list[bool]:
-        """Each flag: whether any process has set it. All processes must ask at the same point."""
-        if self.num_processes == 1:
-            return list(flags)
-        gathered = self._gather(np.array([flags], np.int32))  # [processes, flags]
-        return [bool(column.any()) for column in gathered.T]
-
-    def newest(self, step: int, data: bytes) -> bytes:
-        """The data of the first process with the highest ``step``, at every process."""
-        if self.num_processes == 1:
-            return data
-        told = self._gather(np.array([[step, len(data)]], np.int64))  # [processes, 2]
-        holder = int(told[:, 0].argmax())
-        if not told[holder, 1]:
-            return b""  # and TensorFlow crashes when it gathers nothing
-        words = np.zeros((1, -(-int(told[holder, 1]) // 4)), np.int32)
-        if holder == self.process:
-            words.view(np.uint8)[0, : len(data)] = np.frombuffer(data, np.uint8)
-        return bytes(self._gather(words)[holder].tobytes()[: told[holder, 1]])
 
     def _exchanged(self, gradients: Callable[..., Any], pieces: Sequence[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
         shapes: list[Any] = []
@@ -86,21 +69,23 @@ class Devices:
             loss, *found = tf.split(row, sizes)
             yield loss[0], [tf.reshape(flat, shape) for flat, shape in zip(found, shapes, strict=True)]
 
-    def _gather(self, rows: Any) -> Any:
-        """The rows of all processes.  # [processes, …]"""
+    def _gather(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        if not self._has_peers:
+            return rows
 
         def on_each_device() -> Tensor:
             return tf.distribute.get_replica_context().all_gather(tf.constant(rows), axis=0)
 
         gathered = tf.function(lambda: self._strategy.run(on_each_device), autograph=False)()
-        return self._strategy.experimental_local_results(gathered)[0].numpy()
+        found: npt.NDArray[np.int32] = self._strategy.experimental_local_results(gathered)[0].numpy()
+        return found
 
 
 def _strategy(placement: Placement) -> Any:
     if placement.workers:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if placement.device_kind == "GPU":
-        _check_gpus(placement.num_devices)
+        check_gpus(placement.num_devices, len(tf.config.list_physical_devices("GPU")), "TensorFlow")
     if placement.num_devices == 1:
         return None
     if placement.device_kind == "CPU":
@@ -109,12 +94,8 @@ def _strategy(placement: Placement) -> Any:
     return tf.distribute.MirroredStrategy([f"{placement.device_kind}:{n}" for n in range(placement.num_devices)])
 
 
-def _check_gpus(num_promised: int) -> None:
-    found = len(tf.config.list_physical_devices("GPU"))
-    if found < num_promised:
-        raise WorkspaceError(
-            f"the variable {DEVICES}",
-            found=f"{num_promised} graphics cards promised, {found} there",
-            expected="as many as promised, with a driver that TensorFlow can use",
-            fix=f"look at `nvidia-smi`, or unset {DEVICES}",
-        )
+def num_pieces_of(shape: tuple[int, ...]) -> int:
+    """Into how many equal pieces windows of this shape [B, T + 1] are cut: two, or as many as are worth while."""
+    num_windows, num_tokens = shape[0], shape[0] * (shape[1] - 1)
+    fitting = [n for n in range(1, _MOST_PIECES + 1) if num_windows % n == 0]
+    return max(n for n in fitting if n <= 2 or num_tokens // n >= _LEAST_TOKENS)

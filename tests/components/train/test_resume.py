@@ -250,6 +250,34 @@ def test_a_run_without_a_better_validation_loss_ends_early_with_its_best_weights
     assert_same(attempt(data, warm, tmp_path / "b", **values), (history, state))
 
 
+def test_an_average_of_the_weights_is_judged_and_kept_and_resumes_bit_for_bit(data, warm, tmp_path, monkeypatch):
+    step, decay, weights, judged = warm[1], 0.7, [], []
+
+    def model_of(state):
+        return {name: array for name, array in state.items() if name.startswith("model.")}
+
+    def average(num_steps):
+        shares = np.array([(1 - decay) * decay**age for age in range(num_steps)][::-1]) / (1 - decay**num_steps)
+        return {name: sum(s * w[name].astype(np.float64) for s, w in zip(shares, weights, strict=False))
+                for name in weights[0]}  # fmt: skip
+
+    def measure(*_):
+        judged.append((len(weights) + 1, model_of(step.state)))  # the step just taken is told after it was measured
+        return {"validation_loss": 1.0}
+
+    monkeypatch.setattr(WindowLessons, "measure", measure)
+    values = {"average_decay": decay, "validation_interval_steps": 4}
+    found = attempt(data, warm, tmp_path / "a", live=lambda *_: weights.append(model_of(step.state)), **values)
+    for num_steps, kept in [*judged, (NUM_STEPS, model_of(found[1]))]:
+        for name, expected in average(num_steps).items():
+            np.testing.assert_allclose(kept[name], expected, atol=1e-6)
+    assert not np.allclose(found[1]["model.token_embedding"], weights[-1]["model.token_embedding"], atol=1e-3)
+    for num_steps in (2, 4):
+        with pytest.raises(Interrupted):
+            attempt(data, warm, tmp_path / "b", live=stop_after(num_steps), **values)
+    assert_same(attempt(data, warm, tmp_path / "b", **values), found)
+
+
 def test_a_request_to_stop_in_the_middle_of_a_save_waits_for_it(data, warm, whole, tmp_path, monkeypatch):
     real = checkpoints_module.sync_folder
 

@@ -97,3 +97,14 @@ def test_what_was_left_unfinished_is_told_with_its_difference_and_kept(longer: W
     assert checkpoints(longer) == before
     history = (longer.root / "data/train/history.jsonl").read_text().splitlines()
     assert json.loads(history[-1])["step"] == 30
+
+
+def test_a_value_of_params_trains_by_jax_on_as_many_devices_as_one_likes(chain: Workspace) -> None:
+    chain.replace("params.yaml", "backend: tensorflow", "backend: jax")
+    chain.replace("params.yaml", "num_accumulations: 1", "num_accumulations: 2")
+    chain.replace("params.yaml", "num_steps: 60", "num_steps: 20")
+    chain.python(*STAGE, "data/train")
+    chain.python(*STAGE, "data/again", PEDIGREE_DEVICES="cpu:2")
+    assert verify(chain.root / "data/train") == verify(chain.root / "data/again")
+    losses = [json.loads(line)["loss"] for line in (chain.root / "data/train/history.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0] - 0.5
