@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(order: Order) -> None:
     prepared = _attest(order) if order.stage.name == "register" else None
-    execute(order, observe=_open_live_run)
+    execute(order, observe=partial(_open_live_runs, order.stage.name))
     if prepared:
         files.remove(prepared)  # the version has it now
         _share_files(order)
@@ -194,11 +195,26 @@ def _order(options: argparse.Namespace) -> Order:
     return Order(chosen, _room(chosen.name), inputs, options.output)
 
 
-def _open_live_run(execution: str, values: Mapping[str, Any]) -> LiveRun:
-    from components.registry import open_live_run
+class _LiveRuns:
+    """Several LiveRuns as one."""
 
-    live: LiveRun = open_live_run(execution, values)
-    return live
+    def __init__(self, *runs: LiveRun) -> None:
+        self._runs = runs
+
+    def __call__(self, step: int, values: Mapping[str, float], /) -> None:
+        for run in self._runs:
+            run(step, values)
+
+    def close(self, *, succeeded: bool) -> None:
+        for run in self._runs:
+            run.close(succeeded=succeeded)
+
+
+def _open_live_runs(stage_name: str, execution: str, values: Mapping[str, Any]) -> LiveRun:
+    from components.registry import open_live_run
+    from components.train.times import Times
+
+    return _LiveRuns(Times(stage_name, execution), open_live_run(execution, values))
 
 
 def _tell_changes(changed: list[str]) -> None:

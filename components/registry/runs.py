@@ -92,6 +92,10 @@ class Points:
         """Log the points that are missing, in as few requests as MLflow allows."""
         log_metrics(self._client, self._run_id, [metric for metric in metrics if self._is_new(metric)])
 
+    def end(self, status: str) -> None:
+        """Mark the run as ``FINISHED`` or ``FAILED``."""
+        self._client.set_terminated(self._run_id, status)
+
     def _is_new(self, metric: Metric) -> bool:
         if metric.key not in self._steps:
             known = self._client.get_metric_history(self._run_id, metric.key)

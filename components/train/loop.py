@@ -43,10 +43,9 @@ def run(
     what the last checkpoint holds is safe.
     """
     kept = Kept(step, model, average_decay=config.average_decay, keeps_best=config.patience_validations > 0)
-    history = checkpoints.resume(kept)
+    history, watch = checkpoints.resume(kept), Stopwatch(model.config, peak)
     with Progress("training", config.num_steps, "steps", len(history)) as progress, listening() as asked_to_stop:
         while len(history) < config.num_steps and not has_stopped_early(config, history):
-            watch = Stopwatch(model.config, peak)
             entry = take_step(config, kept, lessons, len(history), watch)
             history.append(entry)
             if is_validation_due(config, len(history)):
@@ -61,8 +60,9 @@ def run(
                     checkpoints.save(kept, history)
                 if must_stop:
                     raise interrupted(len(history))
-            live(len(history), {**entry, **watch.figures()})
-            progress.advance(note=f"loss {entry['loss']:.3f}, {watch.sentence()}")
+            told = watch.lap()
+            live(len(history), {**entry, **told})
+            progress.advance(note=_note(entry["loss"], **told))
     kept.finish()
     return history
 
@@ -95,3 +95,7 @@ def has_stopped_early(config: Optimisation, history: Sequence[Entry]) -> bool:
     losses = [entry[VALIDATION] for entry in history if VALIDATION in entry]
     patience = config.patience_validations
     return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
+
+
+def _note(loss: float, tokens_per_second: float, share_of_peak: float, **_: float) -> str:
+    return f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s, {share_of_peak:.0%} of peak"

@@ -30,6 +30,10 @@ def render(config: TrainConfig, num_parameters: int, compute_type: str, history:
             line_chart("Gradient", {"before clipping": _points(history, "gradient_norm")}, x="step", y="length"),
         ),
         paragraph("Matrix products ran in ", compute_type, "; weights and sums are float32."),
+        paragraph(
+            "Where the time went is no part of this page, which is the same wherever the model is made: the run "
+            "leaves it in the workspace, in .pedigree/times/train.html."
+        ),
         lead=f"{config.model.num_layers} layers, width {config.model.width}, {config.model.num_heads} heads, "
         f"context of {config.model.context_tokens} tokens, seed {config.seed}",
     )

@@ -17,12 +17,15 @@ PHASES = ("data", "step", "validation", "checkpoint")
 
 
 class Stopwatch:
-    """The times of one step."""
+    """The times of one step after the other."""
 
     def __init__(self, model: ModelConfig, peak: float) -> None:
         self._model, self._peak = model, peak
+        self._begin_lap()
+
+    def _begin_lap(self) -> None:
         self._num_tokens = self._num_operations = 0
-        self._seconds = dict.fromkeys(PHASES, 0.0)
+        self._seconds, self._begin = dict.fromkeys(PHASES, 0.0), time.perf_counter()
 
     def count(self, batch: Batch) -> None:
         """Note how much the step had to do."""
@@ -40,24 +43,19 @@ class Stopwatch:
         finally:
             self._seconds[name] += time.perf_counter() - begin
 
-    @property
-    def tokens_per_second(self) -> float:
-        """Tokens learned from in a second, measurements and checkpoints left out."""
-        return self._num_tokens / (self._seconds["data"] + self._seconds["step"])
+    def lap(self) -> dict[str, float]:
+        """The figures of the step since the last lap, which ends here.
 
-    @property
-    def share_of_peak(self) -> float:
-        """What the step does in a second, over the fastest matrix products of this machine."""
-        return self._num_operations / self._seconds["step"] / self._peak
-
-    def figures(self) -> dict[str, float]:
-        """All of it by name."""
-        phases = {f"seconds_{name}": seconds for name, seconds in self._seconds.items()}
-        return {"tokens_per_second": self.tokens_per_second, "share_of_peak": self.share_of_peak, **phases}
-
-    def sentence(self) -> str:
-        """The two figures that one looks at."""
-        return f"{self.tokens_per_second:,.0f} tokens/s, {self.share_of_peak:.0%} of peak"
+        Tokens learned from in a second, measurements and checkpoints left out; what the step does in a second, over
+        the fastest matrix products of this machine; and the seconds of each phase and of what is in none of them.
+        """
+        seconds = self._seconds
+        phases = {f"seconds_{name}": value for name, value in seconds.items()}
+        phases["seconds_rest"] = time.perf_counter() - self._begin - sum(seconds.values())
+        tokens_per_second = self._num_tokens / (seconds["data"] + seconds["step"])
+        share_of_peak = self._num_operations / seconds["step"] / self._peak
+        self._begin_lap()
+        return {"tokens_per_second": tokens_per_second, "share_of_peak": share_of_peak, **phases}
 
 
 def num_operations(model: ModelConfig, num_windows: int, num_tokens: int, num_logits: int) -> int:

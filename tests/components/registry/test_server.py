@@ -2,14 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
-from components.registry import access, look, store, ui_command, versions
+from components.registry import access, live, look, store, ui_command, versions
+from tests.components.registry.servers import free_port
+from tests.components.registry.test_live import losses
+from tests.components.registry.test_live import wait_for as wait_until
 from tests.components.registry.test_registry import (
     NAME,
     client,
@@ -26,16 +29,20 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def server(workspace, monkeypatch):
     """The pages and the REST interface of the workspace's registry, as `pedigree ui` serves them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(ui_command(port), cwd=workspace, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(address, process)
+    port = free_port()
+    with serving(workspace, ui_command(port), port) as address:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
             monkeypatch.setenv(name, address)
         yield address
+
+
+@contextmanager
+def serving(workspace, command, port):
+    """The address of a server that answers; it is killed when the block ends."""
+    process = subprocess.Popen(command, cwd=workspace, start_new_session=True)
+    try:
+        wait_for(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -67,3 +74,31 @@ def test_a_registry_behind_a_server_is_filled_once_and_looked_into_quickly(serve
         told.number, told.status, told.source, told.run_id, told.aliases, dict(told.tags)
     )  # fmt: skip
     assert access.load(NAME).digest == digest
+
+
+def test_a_server_that_is_stopped_and_started_while_a_model_trains_gets_every_number(workspace, monkeypatch, capsys):
+    port = free_port()
+    command, address = ui_command(port), f"http://127.0.0.1:{port}"
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(live, "_SECONDS_BETWEEN_TRIES", 0.5)
+
+    def tell(*steps):
+        begin = time.monotonic()
+        for step in steps:
+            run(step, {"loss": 1 / step})
+        assert time.monotonic() - begin < 0.5  # a training never waits
+
+    with serving(workspace, command, port):
+        run = live.open_live_run("e" * 64, {"seed": 1}, "tiny")
+        tell(1, 2, 3)
+        wait_until(losses, [1, 2, 3])
+    tell(4, 5)
+    wait_until(lambda: "they are delivered later" in capsys.readouterr().err, True)
+    tell(6)
+    with serving(workspace, command, port):
+        wait_until(losses, [1, 2, 3, 4, 5, 6])
+        tell(7)
+        run.close()
+        assert losses() == [1, 2, 3, 4, 5, 6, 7]
