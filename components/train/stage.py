@@ -31,6 +31,7 @@ def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live
     from components.train.cluster import read_placement
     from components.train.data import open_data
     from components.train.processor import processor_flags, processor_kind, resolve_compute_type
+    from components.train.room import check_room
 
     interval_seconds, placement = _checkpoint_seconds(), read_placement(os.environ)
     data = open_data(config, tokens, checks)
@@ -48,8 +49,11 @@ def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live
 
     by = backend(config.backend)
     devices = by.open_devices(placement)
-    devices.check_batch((config.batch_windows, config.model.context_tokens + 1), config.num_accumulations)
+    shape = config.batch_windows, config.model.context_tokens + 1
+    devices.check_batch(shape, config.num_accumulations)
     compute_type = resolve_compute_type(config.compute_type, processor_flags(), is_gpu=devices.is_gpu)
+    if not devices.is_gpu:
+        check_room(config, config.model, shape, compute_type)
     model = Transformer(config.model, seed=config.seed, compute_type=compute_type)
     step = by.make_step(config, model, devices)
     kind = {**processor_kind(), "device": devices.kind, "compute_type": compute_type}

@@ -108,3 +108,25 @@ def test_a_value_of_params_trains_by_jax_on_as_many_devices_as_one_likes(chain: 
     assert verify(chain.root / "data/train") == verify(chain.root / "data/again")
     losses = [json.loads(line)["loss"] for line in (chain.root / "data/train/history.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0] - 0.5
+
+
+def test_tokens_that_are_not_what_was_packed_are_refused_before_anything_is_read(chain: Workspace) -> None:
+    shard = sorted((chain.root / "data/pack").rglob("*.npy"))[0]
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.unlink()
+    shard.write_bytes(content)
+    done = chain.python(*STAGE, "data/again", check=False)
+    assert done.returncode != 0
+    assert str(shard.name) in done.stdout
+    assert not (chain.root / "data/again").exists()
+
+
+def test_the_times_of_a_run_stay_in_the_workspace_and_in_no_artifact(chain: Workspace) -> None:
+    chain.python(*STAGE, "data/again")
+    lines = (chain.root / ".pedigree/times/train.jsonl").read_text().splitlines()
+    assert len(lines) == 1 + 60
+    page = (chain.root / ".pedigree/times/train.html").read_text()
+    assert "matrix products, at the peak" in page
+    assert "src=" not in page
+    assert b"seconds_" not in b"".join(path.read_bytes() for path in (chain.root / "data/again").iterdir())
