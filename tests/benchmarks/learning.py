@@ -4,11 +4,12 @@
     python -m tests.benchmarks.learning --ours jax --sizes gpt_2_small --batch 32 --steps 200 --rate 6e-4 …
 
 In: a text, and two interpreters: this one, which needs Keras, pydantic and a backend (for a graphics card a CUDA build
-of JAX), and one with PyTorch. Out: for each, at equal steps on equal batches: loss on the whole last tenth of the text,
-tokens per second, share of the measured peak of matrix products, seconds. In between: each learns in a process of its
-own, one after the other; compiling is told apart from learning. Tokens are the text's characters, or its bytes where
-the sizes have room for more. The PyTorch model is compiled, in bfloat16 by autocast, with flash attention where there
-is a graphics card (``tests.benchmarks.torch_gpt``).
+of JAX), and one with PyTorch (it may be the same). Out: for each, at equal steps on equal batches: loss on the whole
+last tenth of the text, tokens per second, share of the fastest matrix products that either measured, seconds. In
+between: both are alive at once and take turns of some steps, so that what else the machine does falls on both; the
+first steps, which compile, are told apart. Tokens are the text's characters, or its bytes where the sizes have room
+for more. The PyTorch model is compiled, in bfloat16 by autocast, with flash attention where there is a graphics card
+(``tests.benchmarks.torch_gpt``). The first weights are drawn from the same distributions, not from the same numbers.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import argparse
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,45 @@ WARM_STEPS = 3
 
 
 def main() -> None:
-    """Let each learn in turn and print a line for each."""
+    """Let both learn in turns and print a line for each."""
     options = parse()
+    learners = {role: start(python, role, options) for role, python in roles(options).items()}
+    compiling = {role: ask(learner, WARM_STEPS)[0] for role, learner in learners.items()}
+    turns: dict[str, list[Any]] = {role: [] for role in learners}
+    for done in range(WARM_STEPS, options.steps, options.turn):
+        for role, learner in learners.items():
+            turns[role].append(ask(learner, min(options.turn, options.steps - done)))
+    found = {role: ask(learner, 0) for role, learner in learners.items()}
+    peak = max(peak for _, peak in found.values())
+    num_tokens = options.batch * SIZES[options.sizes]["context_tokens"] * (options.steps - WARM_STEPS)
     print(f"{'':12} {'nats':>7} {'tokens/s':>10} {'of peak':>8} {'seconds':>8} {'processor':>10} {'compiling':>10}")
-    for role, python in ((options.ours, sys.executable), ("torch", options.peer)):
-        if python:
-            told = learn_elsewhere(python, role, options)
-            print(
-                f"{role:12} {told['validation_loss']:7.4f} {told['tokens_per_second']:10,.0f} {told['share']:8.1%} "
-                f"{told['seconds']:8.1f} {told['processor_seconds']:10.1f} {told['compile_seconds']:10.1f}"
-            )
+    for role, times in turns.items():
+        wall, processor = (sum(column) for column in zip(*times, strict=True))
+        share = num_tokens / wall * operations_per_token(SIZES[options.sizes]) / peak
+        print(
+            f"{role:12} {found[role][0]:7.4f} {num_tokens / wall:10,.0f} {share:8.1%} {wall:8.1f} {processor:10.1f} "
+            f"{compiling[role]:10.1f}"
+        )
+
+
+def roles(options: argparse.Namespace) -> dict[str, str]:
+    """Who learns, and by which interpreter."""
+    return {options.ours: sys.executable} | ({"torch": options.peer} if options.peer else {})
+
+
+def start(python: str, role: str, options: argparse.Namespace) -> subprocess.Popen[str]:
+    arguments = [f"--{name}={value}" for name, value in vars(options).items() if name != "role" and value]
+    command = [python, "-W", "ignore", "-m", "tests.benchmarks.learning", f"--role={role}", *arguments]
+    # JAX would take three quarters of a card's memory, and leave the other one too little.
+    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def ask(learner: subprocess.Popen[str], num_steps: int) -> tuple[float, float]:
+    """Seconds of wall and of processors of so many steps; for none, the loss and the peak in FLOP/s, and the end."""
+    print(num_steps, file=learner.stdin, flush=True)
+    first, second = json.loads(learner.stdout.readline())
+    return first, second
 
 
 def parse() -> argparse.Namespace:
@@ -63,41 +93,27 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--type", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--accumulations", type=int, default=1)
+    parser.add_argument("--turn", type=int, default=100, help="steps that one takes before it is the other's turn")
     parser.add_argument("--role", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def learn_elsewhere(python: str, role: str, options: argparse.Namespace) -> dict[str, float]:
-    arguments = [f"--{name}={value}" for name, value in vars(options).items() if name != "role" and value]
-    command = [python, "-W", "ignore", "-m", "tests.benchmarks.learning", f"--role={role}", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def learn(options: argparse.Namespace) -> dict[str, float]:
-    """Learn for all steps; what the parent prints."""
-    sizes = SIZES[options.sizes]
+def learn(options: argparse.Namespace) -> None:
+    """Answer each line of ``ask``."""
+    sizes, random, number = SIZES[options.sizes], np.random.default_rng(1), 0
     train, validation = read_text(options.text)
     learner = (TorchLearner if options.role == "torch" else KerasLearner)(options, sizes)
-    random, seconds, begin = np.random.default_rng(1), [], time.perf_counter()
-    for number in range(options.steps):
-        if number == WARM_STEPS:
-            learner.wait()
-            compile_seconds, begin, used = time.perf_counter() - begin, time.perf_counter(), time.process_time()
-        before = time.perf_counter()
-        learner.step(draw(train, random, options.batch, sizes["context_tokens"]), rate(number, options))
-        seconds.append(time.perf_counter() - before)
-    learner.wait()
-    wall, processor = time.perf_counter() - begin, time.process_time() - used
-    num_tokens = options.batch * sizes["context_tokens"] * (options.steps - WARM_STEPS)
-    windows = np.lib.stride_tricks.sliding_window_view(validation, sizes["context_tokens"] + 1)
-    share = num_tokens / wall * operations_per_token(sizes) / learner.peak()
-    print(f"median step {1000 * statistics.median(seconds):.2f} ms", file=sys.stderr)
-    return {
-        "validation_loss": learner.loss(windows[:: sizes["context_tokens"]]),
-        "tokens_per_second": num_tokens / wall, "share": share, "seconds": wall, "processor_seconds": processor,
-        "compile_seconds": compile_seconds,
-    }  # fmt: skip
+    for line in sys.stdin:
+        wall, processor = time.perf_counter(), time.process_time()
+        for _ in range(int(line)):
+            learner.step(draw(train, random, options.batch, sizes["context_tokens"]), rate(number, options))
+            number += 1
+        if not int(line):
+            windows = np.lib.stride_tricks.sliding_window_view(validation, sizes["context_tokens"] + 1)
+            print(json.dumps([learner.loss(windows[:: sizes["context_tokens"]]), learner.peak()]), flush=True)
+            return
+        learner.wait()
+        print(json.dumps([time.perf_counter() - wall, time.process_time() - processor]), flush=True)
 
 
 def read_text(path: Path) -> tuple[Any, Any]:
@@ -157,15 +173,9 @@ class KerasLearner:
         return float(token_losses(self.model, windows).mean(dtype="float64"))
 
     def peak(self) -> float:
-        if self.options.role == "tensorflow":
-            from components.train.backends.tensorflow import measure_peak
+        from components.train.backends import backend
 
-            return measure_peak(self.options.type, len(os.sched_getaffinity(0)))
-        import jax
-        from jax import numpy as jnp
-
-        product = jax.jit(lambda x: x @ x)
-        return fastest(lambda x: product(x).block_until_ready(), lambda size: jnp.ones((size, size), self.options.type))
+        return backend(self.options.role).measure_peak(self.options.type, len(os.sched_getaffinity(0)))
 
 
 class TorchLearner:
@@ -192,7 +202,7 @@ class TorchLearner:
 
     def loss(self, windows: Any) -> float:
         parts = np.array_split(windows, max(1, windows[:, 1:].size // 8192))
-        with self.torch.no_grad():
+        with self.torch.no_grad(), self._step.autocast:
             sums = [self._loss(part) * part[:, 1:].size for part in parts]
         return sum(sums) / windows[:, 1:].size
 
@@ -206,13 +216,14 @@ class TorchLearner:
             x @ x
             self.wait()
 
-        return fastest(multiply, lambda size: self.torch.ones((size, size), dtype=kind, device=self.device))
+        sizes = (2048, 4096, 8192) if self.device == "cuda" else (1024, 2048)
+        return fastest(multiply, lambda size: self.torch.ones((size, size), dtype=kind, device=self.device), sizes)
 
 
-def fastest(multiply: Any, make: Any) -> float:
+def fastest(multiply: Any, make: Any, sizes: Sequence[int] = (1024, 2048)) -> float:
     """FLOP/s of the fastest square matrix product among a few sizes."""
     found = []
-    for size in (1024, 2048, 4096):
+    for size in sizes:
         x, times = make(size), []
         for _ in range(4):
             begin = time.perf_counter()
@@ -224,4 +235,4 @@ def fastest(multiply: Any, make: Any) -> float:
 
 if __name__ == "__main__":
     told = parse()
-    print(json.dumps(learn(told))) if told.role else main()
+    learn(told) if told.role else main()

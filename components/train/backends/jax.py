@@ -152,7 +152,7 @@ def make_step(config: Optimisation, model: Transformer, devices: JaxDevices) -> 
 def measure_peak(compute_type: str, _num_processors: int) -> float:
     """FLOP/s of the fastest matrix products of this machine's first device, of a few sizes."""
     product, found = jax.jit(jnp.matmul), []
-    for size in (1024, 2048, 4096) if jax.default_backend() == "gpu" else (1024,):
+    for size in (2048, 4096, 8192) if jax.default_backend() == "gpu" else (1024,):
         ones, seconds = jnp.ones((size, size), compute_type), []
         for _ in range(4):  # the first one compiles
             begin = time.perf_counter()
