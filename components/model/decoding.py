@@ -17,21 +17,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from components.core.errors import InputError
 from components.model.config import ModelConfig
 from components.model.decoding_kernels import (
     MOST_TOP,
     PANEL,
-    STRIDE,
     Choices,
     Floats,
     Memories,
+    Rows,
     Scratch,
     Weights,
     Written,
     advance,
 )
-from components.model.weights import CONFIG, read_config, read_weights, weight_shapes
+from components.model.weights import read_config, read_weights, weight_shapes
+
+_LINE_NUMBERS = 16  # float32 of a line of the processor's cache
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,12 @@ class Decoder:
 
     def read(
         self, tokens: Sequence[int], slots: Sequence[int], positions: Sequence[int], ends: Sequence[bool],
-        uniforms: Sequence[float],
+        uniforms: Sequence[float], given: Sequence[int] | None = None,
     ) -> Written:  # fmt: skip
-        """Read one token per row; rows that are ``ends`` choose the next token.  # written [1, R]"""
-        return self._advance(tokens, slots, positions, ends, np.array([uniforms], np.float64))
+        """Read one token per row; rows that are ``ends`` choose the next token, or tell of the one that is ``given``
+        (−1 where none is).  # written [1, R]"""
+        given = [-1] * len(tokens) if given is None else given
+        return self._advance((tokens, slots, positions), ends, given, np.array([uniforms], np.float64))
 
     def write(
         self, tokens: Sequence[int], slots: Sequence[int], positions: Sequence[int], uniforms: npt.NDArray[np.float64]
@@ -88,70 +91,83 @@ class Decoder:
 
         The last position plus the steps must stay within the context.
         """
-        return self._advance(tokens, slots, positions, [True] * len(tokens), uniforms)
+        num_rows = len(tokens)
+        return self._advance((tokens, slots, positions), [True] * num_rows, [-1] * num_rows, uniforms)
 
     def _advance(
-        self, tokens: Sequence[int], slots: Sequence[int], positions: Sequence[int], ends: Sequence[bool],
+        self, numbers: Sequence[Sequence[int]], ends: Sequence[bool], given: Sequence[int],
         uniforms: npt.NDArray[np.float64],
     ) -> Written:  # fmt: skip
+        tokens, slots, positions = (np.array(values, np.int32) for values in numbers)
+        rows = Rows(tokens, slots, positions, np.array(ends, np.bool_), np.array(given, np.int32))
         written = _empty_page(*uniforms.shape)
-        rows = (np.array(numbers, np.int32) for numbers in (tokens, slots, positions))
-        advance(self._weights, self._memories, self._scratch, self._choices, *rows, np.array(ends, np.bool_),
-                uniforms, written)  # fmt: skip
+        advance(self._weights, self._memories, self._scratch, self._choices, rows, uniforms, written)
         return written
 
 
 def load_weights(folder: Path) -> tuple[ModelConfig, Weights]:
     """The sizes and the weights of a model that ``save_model`` wrote. Raises InputError as ``load_model`` does."""
     config = read_config(folder)
-    if not config.is_gpt_2:
-        raise InputError(
-            str(folder / CONFIG),
-            found=f"{config.norm}, {config.activation}, {config.positions} positions, {config.output} output, "
-            f"{config.key_value_heads} heads of keys for {config.num_heads} of queries",
-            expected="the choices of GPT-2, the only ones that this decoder knows",
-            fix="write with `components.model.sampling`, or train a model of those choices",
-        )
     return config, prepare(config, read_weights(folder, weight_shapes(config)))
 
 
 def prepare(config: ModelConfig, arrays: Mapping[str, Floats]) -> Weights:
     """The weights of a file, by their names there, as the kernels want them."""
 
-    def layers(name: str) -> list[Floats]:
-        return [arrays[f"block_{i}.{name}"] for i in range(config.num_layers)]
+    def stacked(name: str, width: int) -> Floats:
+        nothing = np.zeros(width, np.float32)
+        return np.stack([arrays.get(f"block_{i}.{name}", nothing) for i in range(config.num_layers)])
 
     def matrices(name: str) -> Floats:
-        return np.stack([_in_panels(kernel) for kernel in layers(f"{name}.kernel")])
+        return _aligned(np.stack([_in_panels(arrays[f"block_{i}.{name}.kernel"]) for i in range(config.num_layers)]))
 
-    def biases(name: str) -> Floats:
-        return np.stack([_widened(bias, PANEL) for bias in layers(f"{name}.bias")])
-
+    width, is_gated = config.width, config.activation == "swiglu"
+    inner = 2 * config.feed_forward_width if is_gated else config.feed_forward_width
+    embedding, nothing = arrays["token_embedding"], np.zeros((0, width), np.float32)
     return Weights(
-        arrays["token_embedding"], arrays["position_embedding"],
-        np.stack(layers("attention_norm.gamma")), np.stack(layers("attention_norm.beta")),
+        embedding, arrays.get("position_embedding", nothing), *_turns(config),
+        stacked("attention_norm.gamma", width), stacked("attention_norm.beta", width),
         matrices("query_key_value"), matrices("attention_output"),
-        np.stack(layers("feed_forward_norm.gamma")), np.stack(layers("feed_forward_norm.beta")),
-        matrices("feed_forward_in"), biases("feed_forward_in"),
-        matrices("feed_forward_out"), biases("feed_forward_out"),
-        arrays["final_norm.gamma"], arrays["final_norm.beta"], _in_panels(arrays["token_embedding"].T),
+        stacked("feed_forward_norm.gamma", width), stacked("feed_forward_norm.beta", width),
+        matrices("feed_forward_in"), _widened(stacked("feed_forward_in.bias", inner)),
+        matrices("feed_forward_out"), _widened(stacked("feed_forward_out.bias", width)),
+        arrays["final_norm.gamma"], arrays.get("final_norm.beta", np.zeros(width, np.float32)),
+        _aligned(_in_panels(arrays.get("output_embedding", embedding).T)), config.norm == "layer_norm", is_gated,
     )  # fmt: skip
 
 
+def _turns(config: ModelConfig) -> tuple[Floats, Floats]:
+    """Cosine and sine of position · 10000^(−2k/K) (Su et al. 2021, section 3.2.2); empty unless rotary."""
+    if config.positions != "rotary":
+        return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
+    half = config.head_width // 2
+    speeds = np.float32(10_000) ** (-np.arange(half, dtype=np.float32) / half)
+    angles = np.arange(config.context_tokens, dtype=np.float32)[:, None] * speeds  # [C, K / 2]
+    return np.cos(angles), np.sin(angles)
+
+
+def _aligned(array: Floats) -> Floats:
+    """The same numbers from the beginning of a cache line on, so that no vector lies in two."""
+    room = np.zeros(array.size + _LINE_NUMBERS, np.float32)
+    start = -(room.ctypes.data // room.itemsize) % _LINE_NUMBERS
+    placed: Floats = room[start : start + array.size].reshape(array.shape)
+    placed[...] = array
+    return placed
+
+
 def _in_panels(matrix: Floats) -> Floats:
-    """[N, M] as [P, N, 64], padded with zeros to whole strides and panels."""
-    padded = _widened(np.pad(matrix, [(0, -len(matrix) % STRIDE), (0, 0)]), PANEL)
-    return np.ascontiguousarray(padded.reshape(len(padded), -1, PANEL).transpose(1, 0, 2))
+    """[N, M] as [P, N, 64], padded with zeros to whole panels."""
+    return np.ascontiguousarray(_widened(matrix).reshape(len(matrix), -1, PANEL).transpose(1, 0, 2))
 
 
-def _widened(array: Floats, multiple: int) -> Floats:
-    """Zeros behind the last axis, up to a multiple."""
-    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % multiple)])
+def _widened(array: Floats) -> Floats:
+    """Zeros behind the last axis, up to whole panels."""
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % PANEL)])
 
 
 def _empty_memories(config: ModelConfig, num_slots: int) -> Memories:
     num_blocks = -(-config.context_tokens // PANEL)
-    shape = (num_slots, config.num_layers, config.num_heads, num_blocks, config.head_width, PANEL)
+    shape = (num_slots, config.num_layers, config.key_value_heads, num_blocks, config.head_width, PANEL)
     seen = np.zeros((num_slots, config.vocabulary_size), np.bool_)
     return Memories(np.zeros(shape, np.float32), np.zeros(shape, np.float32), seen)
 
@@ -165,13 +181,14 @@ def _no_choices(num_slots: int) -> Choices:
 
 def _room(config: ModelConfig, num_rows: int) -> Scratch:
     def rows(width: int) -> Floats:
-        return np.zeros((num_rows, -(-width // PANEL) * PANEL), np.float32)
+        return _widened(np.zeros((num_rows, width), np.float32))
 
     width, vocabulary = config.width, config.vocabulary_size
+    joined = (config.num_heads + 2 * config.key_value_heads) * config.head_width
+    inner = config.feed_forward_width * (2 if config.activation == "swiglu" else 1)
     return Scratch(
-        rows(width), rows(width), rows(3 * width), rows(width), rows(config.feed_forward_width), rows(width),
-        np.zeros(-(-config.context_tokens // PANEL) * PANEL, np.float32), rows(vocabulary),
-        np.zeros(vocabulary, np.float32),
+        rows(width), rows(width), rows(joined), rows(width), rows(inner),
+        _widened(np.zeros(config.context_tokens, np.float32)), rows(vocabulary), np.zeros(vocabulary, np.float32),
     )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Many texts at once: the numbers of the plain model, and no text that its neighbours could change."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,16 @@ from components.core.errors import InputError
 from components.model import ModelConfig
 from components.model.decoding import Choice, Decoder, load_weights, prepare, weight_shapes
 from components.model.weights import WEIGHTS, save_model
-from tests.components.model.world import SIZES, make_model, make_tokens
+from tests.components.model.world import OTHER, SIZES, make_model, make_tokens
 
 ODD = ModelConfig(vocabulary_size=97, context_tokens=20, width=30, num_layers=3, num_heads=5, feed_forward_width=41)
+CHOICES = {
+    "norm": ["layer_norm", "rms_norm"], "activation": ["gelu", "swiglu"], "positions": ["learned", "rotary"],
+    "output": ["tied", "free"], "num_key_value_heads": [0, 1, 2],
+}  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=[SIZES, ODD], ids=["even", "odd"])
+@pytest.fixture(scope="module", params=[SIZES, ODD, OTHER], ids=["even", "odd", "other"])
 def model(request):
     return make_model(config=request.param)
 
@@ -55,6 +61,19 @@ def test_the_likeliest_tokens_and_their_probabilities_are_those_of_the_model(mod
     np.testing.assert_array_equal(page.top_tokens[0, -1], order)
     np.testing.assert_allclose(page.top_log_probabilities[0, -1], expected[order], atol=3e-5)
     assert page.log_probabilities[0, -1] == page.top_log_probabilities[0, -1, 0]
+
+
+@pytest.mark.parametrize("chosen", itertools.product(*CHOICES.values()), ids=str)
+def test_every_choice_of_a_model_is_computed_as_the_model_does(chosen):
+    config = ModelConfig(**{**SIZES.model_dump(), **dict(zip(CHOICES, chosen, strict=True))})
+    model, tokens = make_model(config=config), make_tokens(1, 12, config=config)[0].tolist()
+    made, end = decoder(model), len(tokens)
+    made.open(1, Choice(num_top=1))
+    page = made.read(tokens, [1] * end, range(end), [True] * end, [0] * end, [*tokens[1:], 0])
+    logits = model(np.array([tokens], np.int32)).numpy()[0].astype(np.float64)
+    expected = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    np.testing.assert_allclose(page.log_probabilities[0, :-1], expected[range(end - 1), tokens[1:]], atol=5e-5)
+    np.testing.assert_allclose(page.top_log_probabilities[0, :, 0], expected.max(-1), atol=5e-5)
 
 
 def test_a_text_is_the_same_bit_for_bit_alone_and_in_company_in_any_slot_and_in_any_pieces(model):
