@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from components.model.decoding_kernels import (
     PANEL,
     Choices,
     Floats,
+    Matrix,
     Memories,
     Rows,
     Scratch,
@@ -30,9 +32,11 @@ from components.model.decoding_kernels import (
     Written,
     advance,
 )
+from components.model.int8 import Quantised, quantise
 from components.model.weights import read_config, read_weights, weight_shapes
 
-_LINE_NUMBERS = 16  # float32 of a line of the processor's cache
+_LINE_BYTES = 64  # of the processor's cache
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -105,35 +109,52 @@ class Decoder:
         return written
 
 
-def load_weights(folder: Path) -> tuple[ModelConfig, Weights]:
+def load_weights(folder: Path, *, one_byte: bool = False) -> tuple[ModelConfig, Weights]:
     """The sizes and the weights of a model that ``save_model`` wrote. Raises InputError as ``load_model`` does."""
     config = read_config(folder)
-    return config, prepare(config, read_weights(folder, weight_shapes(config)))
+    arrays = read_weights(folder, weight_shapes(config))
+    return config, prepare(config, quantise(arrays) if one_byte else arrays)
 
 
-def prepare(config: ModelConfig, arrays: Mapping[str, Floats]) -> Weights:
+def prepare(config: ModelConfig, arrays: Mapping[str, Floats | Quantised]) -> Weights:
     """The weights of a file, by their names there, as the kernels want them."""
 
     def stacked(name: str, width: int) -> Floats:
         nothing = np.zeros(width, np.float32)
         return np.stack([arrays.get(f"block_{i}.{name}", nothing) for i in range(config.num_layers)])
 
-    def matrices(name: str) -> Floats:
-        return _aligned(np.stack([_in_panels(arrays[f"block_{i}.{name}.kernel"]) for i in range(config.num_layers)]))
+    def matrices(name: str) -> Matrix:
+        panels = [_in_panels(_columns(arrays[f"block_{i}.{name}.kernel"])) for i in range(config.num_layers)]
+        return Matrix(*(_aligned(np.stack(parts)) for parts in zip(*panels, strict=True)))
 
     width, is_gated = config.width, config.activation == "swiglu"
     inner = 2 * config.feed_forward_width if is_gated else config.feed_forward_width
-    embedding, nothing = arrays["token_embedding"], np.zeros((0, width), np.float32)
+    embedding = _rows(arrays["token_embedding"])
+    output = _rows(arrays.get("output_embedding", arrays["token_embedding"]))
     return Weights(
-        embedding, arrays.get("position_embedding", nothing), *_turns(config),
+        embedding, arrays.get("position_embedding", np.zeros((0, width), np.float32)), *_turns(config),
         stacked("attention_norm.gamma", width), stacked("attention_norm.beta", width),
         matrices("query_key_value"), matrices("attention_output"),
         stacked("feed_forward_norm.gamma", width), stacked("feed_forward_norm.beta", width),
         matrices("feed_forward_in"), _widened(stacked("feed_forward_in.bias", inner)),
         matrices("feed_forward_out"), _widened(stacked("feed_forward_out.bias", width)),
         arrays["final_norm.gamma"], arrays.get("final_norm.beta", np.zeros(width, np.float32)),
-        _aligned(_in_panels(arrays.get("output_embedding", embedding).T)), config.norm == "layer_norm", is_gated,
+        Matrix(*map(_aligned, _in_panels(Matrix(output.numbers.T, output.scales)))), config.norm == "layer_norm", is_gated,
     )  # fmt: skip
+
+
+def _rows(table: Floats | Quantised) -> Matrix:
+    """[V, D] with a scale for each row."""
+    if isinstance(table, Quantised):
+        return Matrix(table.numbers, table.scales[:, 0])
+    return Matrix(table, np.ones(len(table), np.float32))
+
+
+def _columns(matrix: Floats | Quantised) -> Matrix:
+    """[N, M] with a scale for each column."""
+    if isinstance(matrix, Quantised):
+        return Matrix(matrix.numbers, matrix.scales[0])
+    return Matrix(matrix, np.ones(matrix.shape[1], np.float32))
 
 
 def _turns(config: ModelConfig) -> tuple[Floats, Floats]:
@@ -146,21 +167,22 @@ def _turns(config: ModelConfig) -> tuple[Floats, Floats]:
     return np.cos(angles), np.sin(angles)
 
 
-def _aligned(array: Floats) -> Floats:
+def _aligned(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """The same numbers from the beginning of a cache line on, so that no vector lies in two."""
-    room = np.zeros(array.size + _LINE_NUMBERS, np.float32)
-    start = -(room.ctypes.data // room.itemsize) % _LINE_NUMBERS
-    placed: Floats = room[start : start + array.size].reshape(array.shape)
+    room = np.zeros(array.nbytes + _LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % _LINE_BYTES
+    placed: npt.NDArray[Number] = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     placed[...] = array
     return placed
 
 
-def _in_panels(matrix: Floats) -> Floats:
-    """[N, M] as [P, N, 64], padded with zeros to whole panels."""
-    return np.ascontiguousarray(_widened(matrix).reshape(len(matrix), -1, PANEL).transpose(1, 0, 2))
+def _in_panels(matrix: Matrix) -> Matrix:
+    """[N, M] as [P, N, 64], both padded with zeros to whole panels."""
+    numbers = _widened(matrix.numbers)
+    return Matrix(numbers.reshape(len(numbers), -1, PANEL).transpose(1, 0, 2), _widened(matrix.scales))
 
 
-def _widened(array: Floats) -> Floats:
+def _widened(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """Zeros behind the last axis, up to whole panels."""
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % PANEL)])
 

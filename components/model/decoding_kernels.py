@@ -39,26 +39,33 @@ _EPSILON = np.float32(1e-5)
 _ROOT_HALF = np.float32(0.5**0.5)
 
 
+class Matrix(NamedTuple):
+    """Numbers times scales: weights of one byte with a scale for each column; float32 with scales of 1."""
+
+    numbers: npt.NDArray[Any]  # [(L,) P, N, 64], float32 or int8
+    scales: Floats  # [(L,) P · 64]
+
+
 class Weights(NamedTuple):
     """All weights, one array for all layers; what a model does not have is empty or zero."""
 
-    token_embedding: Floats  # [V, D]
+    token_embedding: Matrix  # numbers [V, D], scales of its rows [V]
     position_embedding: Floats  # [C, D]; rotary [0, D]
     cosines: Floats  # of the angle by which a pair of a head turns at each position  # rotary [C, K / 2], else [0, 0]
     sines: Floats  # the same
     attention_gamma: Floats  # [L, D]
     attention_beta: Floats  # [L, D]
-    query_key_value: Floats  # [L, P, D, 64]
-    attention_output: Floats  # [L, P, D, 64]
+    query_key_value: Matrix  # [L, P, D, 64]
+    attention_output: Matrix  # [L, P, D, 64]
     feed_forward_gamma: Floats  # [L, D]
     feed_forward_beta: Floats  # [L, D]
-    feed_forward_in: Floats  # [L, P, D, 64]
+    feed_forward_in: Matrix  # [L, P, D, 64]
     feed_forward_in_bias: Floats  # [L, P · 64]
-    feed_forward_out: Floats  # [L, P, F, 64]
+    feed_forward_out: Matrix  # [L, P, F, 64]
     feed_forward_out_bias: Floats  # [L, P · 64]
     final_gamma: Floats  # [D]
     final_beta: Floats  # [D]
-    output: Floats  # from states to logits  # [P, D, 64]
+    output: Matrix  # from states to logits  # [P, D, 64]
     is_centred: bool  # whether a norm takes away the mean: layer norm, not RMS norm
     is_gated: bool  # SwiGLU, not GELU
 
@@ -121,7 +128,7 @@ _VECTORS = 4 if binding.get_host_cpu_features().get("avx512f") else 1
 
 
 def _tile(num_rows: int) -> Any:
-    """``num_rows`` rows by ``_VECTORS`` vectors of out += x · panel, as the processor's own instructions.
+    """``num_rows`` rows by ``_VECTORS`` vectors of out += x · panel · scales, as the processor's own instructions.
 
     The compiler does not keep sums of a loop in registers by itself; with them there, a product of sixteen rows runs at
     two and a half times OpenBLAS. Each sum is one chain of fused multiplications and additions in the order of k, so
@@ -129,22 +136,23 @@ def _tile(num_rows: int) -> Any:
     """
 
     @intrinsic
-    def tile(_typing, x, x_at, x_width, panels, panel_at, depth, out, out_at, out_width):  # type: ignore[no-untyped-def]
+    def tile(_typing, x, x_at, x_width, panels, panel_at, depth, scales, column, out, out_at, out_width):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            x, x_at, x_width, panels, panel_at, depth, out, out_at, out_width = (
+            x, x_at, x_width, panels, panel_at, depth, scales, column, out, out_at, out_width = (
                 context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
                 for kind, value in zip(signature.args, arguments, strict=True)
             )
             rows = [builder.gep(x, [_sum_of(builder, x_at, x_width, i)]) for i in range(num_rows)]
             sums = _sums(builder, rows, builder.gep(panels, [panel_at]), depth)
-            for i, row in enumerate(sums):
-                for n, total in enumerate(row):
+            for n in range(_VECTORS):
+                scale = _load(builder, builder.gep(scales, [builder.add(column, _INDEX(n * _LANES))]))
+                for i, row in enumerate(sums):
                     place = builder.gep(out, [builder.add(_sum_of(builder, out_at, out_width, i), _INDEX(n * _LANES))])
-                    _store(builder, builder.fadd(_load(builder, place), total), place)
+                    _store(builder, _multiply_add(builder, row[n], scale, _load(builder, place)), place)
             return context.get_dummy_value()
 
         index = types.intp
-        return types.void(x, index, index, panels, index, index, out, index, index), generate
+        return types.void(x, index, index, panels, index, index, scales, index, out, index, index), generate
 
     return tile
 
@@ -179,7 +187,11 @@ def _sum_of(builder: ir.IRBuilder, at: Any, width: Any, row: int) -> Any:
 
 
 def _load(builder: ir.IRBuilder, place: Any) -> Any:
-    return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+    """Sixteen neighbouring numbers; those of one byte become float32."""
+    if place.type.pointee == ir.FloatType():
+        return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
+    narrow, wide = (ir.VectorType(ir.IntType(bits), _LANES) for bits in (8, 32))
+    return builder.sitofp(builder.sext(builder.load(builder.bitcast(place, narrow.as_pointer()), align=1), wide), _VECTOR)
 
 
 def _store(builder: ir.IRBuilder, value: Any, place: Any) -> None:
@@ -202,26 +214,31 @@ _tile_1, _tile_2, _tile_4, _tile_6 = _tile(1), _tile(2), _tile(4), _tile(6)
 
 
 @_ordered
-def _add_product(x, panels, out):  # type: ignore[no-untyped-def]
-    """out += x · panels, panel by panel, so that each is read from memory once for all rows.
+def _add_product(x, panels, scales, out):  # type: ignore[no-untyped-def]
+    """out += x · panels · scales, panel by panel, so that each is read from memory once for all rows.
 
-    x [R, at least N], panels [P, N, 64], out [R, P · 64].
+    x [R, at least N], panels [P, N, 64], scales [P · 64], out [R, P · 64].
     """
-    num_rows, depth, width = x.shape[0], panels.shape[1], out.shape[1]
+    num_rows, depth, x_width, width = x.shape[0], panels.shape[1], x.shape[1], out.shape[1]
     for column in range(0, width, _LANES * _VECTORS):
         panel = (column // PANEL * depth) * PANEL + column % PANEL
         r = 0
         while r + 6 <= num_rows:
-            _tile_6(x, r * x.shape[1], x.shape[1], panels, panel, depth, out, r * width + column, width)
+            _tile_6(x, r * x_width, x_width, panels, panel, depth, scales, column, out, r * width + column, width)
             r += 6
         if r + 4 <= num_rows:
-            _tile_4(x, r * x.shape[1], x.shape[1], panels, panel, depth, out, r * width + column, width)
+            _tile_4(x, r * x_width, x_width, panels, panel, depth, scales, column, out, r * width + column, width)
             r += 4
         if r + 2 <= num_rows:
-            _tile_2(x, r * x.shape[1], x.shape[1], panels, panel, depth, out, r * width + column, width)
+            _tile_2(x, r * x_width, x_width, panels, panel, depth, scales, column, out, r * width + column, width)
             r += 2
         if r < num_rows:
-            _tile_1(x, r * x.shape[1], x.shape[1], panels, panel, depth, out, r * width + column, width)
+            _tile_1(x, r * x_width, x_width, panels, panel, depth, scales, column, out, r * width + column, width)
+
+
+@_ordered
+def _add_layer(x, matrices, layer, out):  # type: ignore[no-untyped-def]
+    _add_product(x, matrices.numbers[layer], matrices.scales[layer], out)
 
 
 @_grouped
@@ -370,14 +387,14 @@ def _mix(joined, memories, layer, rows, scores, mixed):  # type: ignore[no-untyp
 @_grouped
 def _read(weights, memories, scratch, rows):  # type: ignore[no-untyped-def]
     """Take in one token per row; its state is then in ``scratch.normal``."""
-    num_rows, width = len(rows.tokens), weights.token_embedding.shape[1]
+    num_rows, width = len(rows.tokens), weights.token_embedding.numbers.shape[1]
     x, normal = scratch.x[:num_rows], scratch.normal[:num_rows]
     for r in range(num_rows):
         memories.seen[rows.slots[r], rows.tokens[r]] = True
-        x[r, :width] = weights.token_embedding[rows.tokens[r]]
+        x[r, :width] = weights.token_embedding.numbers[rows.tokens[r]] * weights.token_embedding.scales[rows.tokens[r]]
         if len(weights.position_embedding):
             x[r, :width] += weights.position_embedding[rows.positions[r]]
-    for layer in range(weights.query_key_value.shape[0]):
+    for layer in range(weights.attention_gamma.shape[0]):
         _add_attention(weights, memories, scratch, rows, layer, x)
         _add_feed_forward(weights, scratch, layer, x)
     for r in range(num_rows):
@@ -388,18 +405,18 @@ def _read(weights, memories, scratch, rows):  # type: ignore[no-untyped-def]
 def _add_attention(weights, memories, scratch, rows, layer, x):  # type: ignore[no-untyped-def]
     num_rows, head_width = x.shape[0], memories.keys.shape[4]
     normal, joined, mixed = scratch.normal[:num_rows], scratch.joined[:num_rows], scratch.mixed[:num_rows]
-    size = weights.token_embedding.shape[1] + 2 * memories.keys.shape[2] * head_width
+    size = weights.token_embedding.numbers.shape[1] + 2 * memories.keys.shape[2] * head_width
     joined[:] = _ZERO
     for r in range(num_rows):
         _normalise(x[r], weights.attention_gamma[layer], weights.attention_beta[layer], weights.is_centred, normal[r])
-    _add_product(normal, weights.query_key_value[layer], joined)
+    _add_layer(normal, weights.query_key_value, layer, joined)
     if len(weights.cosines):
         for r in range(num_rows):
             turned = joined[r, : size - memories.keys.shape[2] * head_width]
             _turn(turned, weights.cosines[rows.positions[r]], weights.sines[rows.positions[r]])
     _remember(joined[:, :size], memories, layer, rows)
     _mix(joined[:, :size], memories, layer, rows, scratch.scores, mixed)
-    _add_product(mixed, weights.attention_output[layer], x)
+    _add_layer(mixed, weights.attention_output, layer, x)
 
 
 @_grouped
@@ -410,11 +427,11 @@ def _add_feed_forward(weights, scratch, layer, x):  # type: ignore[no-untyped-de
             x[r], weights.feed_forward_gamma[layer], weights.feed_forward_beta[layer], weights.is_centred, normal[r]
         )
         inner[r] = weights.feed_forward_in_bias[layer]
-    _add_product(normal, weights.feed_forward_in[layer], inner)
+    _add_layer(normal, weights.feed_forward_in, layer, inner)
     for r in range(x.shape[0]):
-        _activate(inner[r], weights.is_gated, weights.feed_forward_out.shape[2])
+        _activate(inner[r], weights.is_gated, weights.feed_forward_out.numbers.shape[2])
         x[r] += weights.feed_forward_out_bias[layer]
-    _add_product(inner, weights.feed_forward_out[layer], x)
+    _add_layer(inner, weights.feed_forward_out, layer, x)
 
 
 @_grouped
@@ -546,7 +563,7 @@ def advance(weights, memories, scratch, choices, rows, uniforms, written):  # ty
         uniforms: a random number in [0, 1) for each choice.                        # [steps, R]
         written: what is chosen. More than one step wants every row to be an end.   # [steps, R]
     """
-    size, num_rows = weights.token_embedding.shape[0], len(rows.tokens)
+    size, num_rows = weights.token_embedding.numbers.shape[0], len(rows.tokens)
     for step in range(uniforms.shape[0]):
         _read(weights, memories, scratch, rows)
         num_ends = 0
@@ -556,7 +573,7 @@ def advance(weights, memories, scratch, choices, rows, uniforms, written):  # ty
                 num_ends += 1
         all_logits = scratch.logits[:num_ends]
         all_logits[:] = _ZERO
-        _add_product(scratch.mixed[:num_ends], weights.output, all_logits)
+        _add_product(scratch.mixed[:num_ends], weights.output.numbers, weights.output.scales, all_logits)
         i = 0
         for r in range(num_rows):
             written.tokens[step, r] = -1
