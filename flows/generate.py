@@ -7,7 +7,6 @@ against its digest before any of it is parsed.
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 from components.core import params
@@ -19,10 +18,8 @@ def generate(prompt: str, *, which: str, num_tokens: int, temperature: float, se
     from components.registry import load
 
     contents = load(model_name(), which)
-    print("loading the model", file=sys.stderr)
-    from components.model.sampling import Sampling
-    from components.model.sampling import generate as continue_text
-    from components.model.weights import load_model
+    from components.model.decoding import load_weights
+    from components.model.writing import Sampling, Writer
     from components.tokenizer.codec import Codec
 
     codec = Codec.load(contents.tokenizer)
@@ -30,7 +27,7 @@ def generate(prompt: str, *, which: str, num_tokens: int, temperature: float, se
     sampling = params.parse(values, Sampling, "the command line")
     # A document starts after an end of text.
     tokens = [codec.end_of_text, *codec.encode(prompt).tolist()]
-    text = codec.decode(continue_text(load_model(contents.model), tokens, sampling, codec.end_of_text))
+    text = codec.decode(Writer(*load_weights(contents.model)).write(tokens, sampling, codec.end_of_text))
     print(prompt + text)
     return 0
 

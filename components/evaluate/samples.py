@@ -1,7 +1,7 @@
 """What a model writes after fixed prompts.
 
-In: a model, its codec, prompts. Out: each prompt with its continuation. In between: each prompt has its own seed,
-and every sample is shown, good or bad.
+In: a model that writes, its codec, prompts. Out: each prompt with its continuation. In between: each prompt has its
+own seed, and every sample is shown, good or bad.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import Any
 
 from components.core.progress import Progress
 from components.evaluate.config import EvaluateConfig
-from components.model.sampling import Sampling, generate
-from components.model.transformer import Transformer
+from components.model.writing import Sampling, Writer
 from components.tokenizer.codec import Codec
 
 
-def draw_samples(config: EvaluateConfig, model: Transformer, codec: Codec) -> list[dict[str, Any]]:
+def draw_samples(config: EvaluateConfig, writer: Writer, codec: Codec) -> list[dict[str, Any]]:
     """One sample per prompt, in the order of the prompts, and again until there are enough."""
     samples: list[dict[str, Any]] = []
     total = max(config.num_samples, len(config.prompts)) if config.prompts else 0
@@ -26,7 +25,7 @@ def draw_samples(config: EvaluateConfig, model: Transformer, codec: Codec) -> li
             sampling = Sampling(num_tokens=config.max_new_tokens, temperature=config.temperature, seed=seed)
             # A document starts after an end of text.
             tokens = [codec.end_of_text, *codec.encode(prompt).tolist()]
-            text = codec.decode(generate(model, tokens, sampling, codec.end_of_text))
+            text = codec.decode(writer.write(tokens, sampling, codec.end_of_text))
             samples.append({"prompt": prompt, "seed": seed, "temperature": config.temperature, "text": text})
             progress.advance()
     return samples

@@ -40,15 +40,17 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     import pyarrow.parquet as pq
 
     from components.core.tokens import TokenSplit
-    from components.evaluate import memorisation, page, samples, summary
+from components.evaluate import memorisation, page, samples, summary
+    from components.model.decoding import load_weights
     from components.model.weights import load_model
+    from components.model.writing import Writer
     from components.tokenizer.codec import Codec
 
     loaded, codec, held_out = load_model(model), Codec.load(tokenizer), TokenSplit.open(tokens, "test")
     _check_vocabulary(loaded, codec, tokenizer)
     scored = _score(config, loaded, codec, held_out, TokenSplit.open(tokens, "train"))
     overall, sources = summary.summarise(scored, config), summary.summarise_sources(scored, config)
-    drawn = samples.draw_samples(config, loaded, codec)
+    drawn = samples.draw_samples(config, Writer(*load_weights(model)), codec)
     pq.write_table(scored, output / DOCUMENTS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     write_json(output / SAMPLES, drawn)
     measured = _measures(config, loaded, codec, tokens, drawn)

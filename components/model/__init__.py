@@ -6,8 +6,8 @@
     dropout       dropout that a step's number decides
     lora, int8    low-rank adapters; weights of one byte
     scoring       loss of each token
-    sampling      text from a model
-    decoding      many texts at once on a processor, for serving; its kernels in decoding_kernels
+    decoding      many texts at once on a processor; its kernels in decoding_kernels
+    writing       one text after the other, by the same decoder
     weights       save and load, safetensors and strict JSON
 
 Importing this package is cheap and settles what Keras will run on; all its modules but weights, lora, int8 and decoding

@@ -119,9 +119,11 @@ def load_weights(folder: Path, *, one_byte: bool = False) -> tuple[ModelConfig, 
 def prepare(config: ModelConfig, arrays: Mapping[str, Floats | Quantised]) -> Weights:
     """The weights of a file, by their names there, as the kernels want them."""
 
+    vectors = {name: array for name, array in arrays.items() if not isinstance(array, Quantised)}
+
     def stacked(name: str, width: int) -> Floats:
         nothing = np.zeros(width, np.float32)
-        return np.stack([arrays.get(f"block_{i}.{name}", nothing) for i in range(config.num_layers)])
+        return np.stack([vectors.get(f"block_{i}.{name}", nothing) for i in range(config.num_layers)])
 
     def matrices(name: str) -> Matrix:
         panels = [_in_panels(_columns(arrays[f"block_{i}.{name}.kernel"])) for i in range(config.num_layers)]
@@ -131,15 +133,16 @@ def prepare(config: ModelConfig, arrays: Mapping[str, Floats | Quantised]) -> We
     inner = 2 * config.feed_forward_width if is_gated else config.feed_forward_width
     embedding = _rows(arrays["token_embedding"])
     output = _rows(arrays.get("output_embedding", arrays["token_embedding"]))
+    to_logits = Matrix(*map(_aligned, _in_panels(Matrix(output.numbers.T, output.scales))))
     return Weights(
-        embedding, arrays.get("position_embedding", np.zeros((0, width), np.float32)), *_turns(config),
+        embedding, vectors.get("position_embedding", np.zeros((0, width), np.float32)), *_turns(config),
         stacked("attention_norm.gamma", width), stacked("attention_norm.beta", width),
         matrices("query_key_value"), matrices("attention_output"),
         stacked("feed_forward_norm.gamma", width), stacked("feed_forward_norm.beta", width),
         matrices("feed_forward_in"), _widened(stacked("feed_forward_in.bias", inner)),
         matrices("feed_forward_out"), _widened(stacked("feed_forward_out.bias", width)),
-        arrays["final_norm.gamma"], arrays.get("final_norm.beta", np.zeros(width, np.float32)),
-        Matrix(*map(_aligned, _in_panels(Matrix(output.numbers.T, output.scales)))), config.norm == "layer_norm", is_gated,
+        vectors["final_norm.gamma"], vectors.get("final_norm.beta", np.zeros(width, np.float32)),
+        to_logits, config.norm == "layer_norm", is_gated,
     )  # fmt: skip
 
 

@@ -123,7 +123,7 @@ class Scratch(NamedTuple):
 _LANES = 16
 _VECTOR = ir.VectorType(ir.FloatType(), _LANES)
 _INDEX, _INT = ir.IntType(64), ir.IntType(32)
-# A tile's sums stay in registers: AVX-512 has 32 of 16 numbers, which hold 6 rows by 4; others have 16 of 8, 6 rows by 1.
+# A tile's sums stay in registers: AVX-512 has 32 of 16 numbers, room for 6 rows by 4; others 16 of 8, for 6 by 1.
 _VECTORS = 4 if binding.get_host_cpu_features().get("avx512f") else 1
 
 
@@ -191,7 +191,8 @@ def _load(builder: ir.IRBuilder, place: Any) -> Any:
     if place.type.pointee == ir.FloatType():
         return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
     narrow, wide = (ir.VectorType(ir.IntType(bits), _LANES) for bits in (8, 32))
-    return builder.sitofp(builder.sext(builder.load(builder.bitcast(place, narrow.as_pointer()), align=1), wide), _VECTOR)
+    found = builder.load(builder.bitcast(place, narrow.as_pointer()), align=1)
+    return builder.sitofp(builder.sext(found, wide), _VECTOR)
 
 
 def _store(builder: ir.IRBuilder, value: Any, place: Any) -> None:

@@ -51,10 +51,10 @@ def swiglu(x: Tensor) -> Tensor:
     return ops.cast(gate * ops.sigmoid(gate) * up, x.dtype)
 
 
-def heads_of(joined: Tensor, config: ModelConfig, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def heads_of(joined: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor, Tensor]:
     """Queries [B, H, T, K], keys and values [B, G, T, K] from their joined projections [B, T, (H + 2G) K].
 
-    Where positions are rotary, queries and keys are turned by their position, which counts from ``start``.
+    Where positions are rotary, queries and keys are turned by their position.
     """
     num_queries, num_keys = config.num_heads * config.head_width, config.key_value_heads * config.head_width
     parts = ops.split(joined, [num_queries, num_queries + num_keys], axis=-1)
@@ -62,7 +62,7 @@ def heads_of(joined: Tensor, config: ModelConfig, start: Tensor) -> tuple[Tensor
         ops.transpose(ops.reshape(part, (*part.shape[:2], -1, config.head_width)), (0, 2, 1, 3)) for part in parts
     )
     if config.positions == "rotary":
-        positions = start + ops.arange(joined.shape[1])
+        positions = ops.arange(joined.shape[1])
         query, key = rotate(query, positions), rotate(key, positions)
     return query, key, value
 
@@ -85,21 +85,21 @@ def merge(heads: Tensor) -> Tensor:
 
 def attend(joined: Tensor, config: ModelConfig) -> Tensor:
     """Multi-head causal attention from its joined projections (Vaswani et al. 2017, section 3.2.2).  # → [B, T, D]"""
-    query, key, value = heads_of(joined, config, 0)
-    return merge(causal_attention(query, key, value, 0))
+    query, key, value = heads_of(joined, config)
+    return merge(causal_attention(query, key, value))
 
 
-def causal_attention(query: Tensor, key: Tensor, value: Tensor, start: Tensor) -> Tensor:
+def causal_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(query · keyᵀ / √K) · value, where no token sees a later one (Vaswani et al. 2017, equation 1).
 
-    The queries [B, H, T, K] stand at the positions from ``start`` on, the keys and values [B, G, C, K] at those from 0
-    on; H / G neighbouring heads of queries share one of keys and values (Ainslie et al. 2023).  # [B, H, T, K]
+    Of the queries [B, H, T, K], H / G neighbouring heads share one of keys and values [B, G, T, K] (Ainslie et al.
+    2023).  # [B, H, T, K]
     """
     shared = query.shape[1] // key.shape[1]
     key, value = share(key, shared), share(value, shared)
-    positions = start + ops.arange(query.shape[2])  # [T]
-    unseen = ops.expand_dims(ops.arange(key.shape[2]), 0) > ops.expand_dims(positions, 1)  # [T, C]
-    scores = ops.matmul(query * query.shape[-1] ** -0.5, ops.swapaxes(key, -1, -2))  # [B, H, T, C]
+    positions = ops.arange(query.shape[2])  # [T]
+    unseen = ops.expand_dims(positions, 0) > ops.expand_dims(positions, 1)  # [T, T]
+    scores = ops.matmul(query * query.shape[-1] ** -0.5, ops.swapaxes(key, -1, -2))  # [B, H, T, T]
     scores = ops.where(unseen, NEVER, ops.cast(scores, "float32"))
     return ops.matmul(ops.cast(softmax(scores), query.dtype), value)  # [B, H, T, K]
 

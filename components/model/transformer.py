@@ -2,7 +2,7 @@
 
 Pre-norm and causal, as GPT-2 (Radford et al. 2019, section 2.3); ``ModelConfig`` chooses norm, activation, positions,
 output and how many heads of keys and values there are. The residual stream is float32; the matrix products may run in
-bfloat16. What is true in between: a later token never changes an earlier logit, and a cache changes no logit.
+bfloat16. What is true in between: a later token never changes an earlier logit. ``decoding`` writes with its weights.
 
 Shape letters:
     B sequences   T tokens of a sequence   C context, the most tokens   V vocabulary
@@ -26,7 +26,6 @@ from components.model.backends import backend
 from components.model.config import ModelConfig
 
 Tensor = Any
-Memory = tuple[Tensor, Tensor]  # keys and values of one block, with room for the whole context: [B, G, C, K] each
 ComputeType = Literal["float32", "bfloat16"]
 Drop = Callable[[Tensor], Tensor]
 Answers = tuple[()] | tuple[Tensor, Tensor]
@@ -144,13 +143,6 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         joined = self.query_key_value(self.attention_norm(x, by=by))  # [B, T, (H + 2G) K]
         return self._finish(x, by.attend(joined, self.config), by, drop or _keep_all)
 
-    def extend(self, x: Tensor, memory: Memory, start: Tensor) -> tuple[Tensor, Memory]:
-        """As ``call`` for tokens from position ``start`` on, whose keys and values join the memory."""
-        query, key, value = formulas.heads_of(self.query_key_value(self.attention_norm(x)), self.config, start)
-        memory = _store(memory[0], key, start), _store(memory[1], value, start)
-        attended = formulas.merge(formulas.causal_attention(query, *memory, start))  # [B, T, D]
-        return self._finish(x, attended, formulas, _keep_all), memory
-
     def _finish(self, x: Tensor, attended: Tensor, by: Formulas, drop: Drop) -> Tensor:
         x = by.add(x, drop(self.attention_output(attended)), None)
         inner = self.feed_forward_in(self.feed_forward_norm(x, by=by))  # [B, T, F], gated [B, T, 2F]
@@ -160,7 +152,7 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
 
 class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
-    """The model. ``model(tokens)`` gives logits; ``hidden`` and ``extend`` give what training and sampling need.
+    """The model. ``model(tokens)`` gives logits; ``hidden`` gives what training needs.
 
     Attributes:
         config: its sizes.
@@ -211,7 +203,7 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
 
     def hidden(self, tokens: Tensor, by: Formulas = formulas, drop: Drop | None = None) -> Tensor:
         """The normalised last states, in the compute type; T is at most the context.  # [B, T, D]"""
-        x = (drop or _keep_all)(self._embed(tokens, 0))
+        x = (drop or _keep_all)(self._embed(tokens))
         for block in self.blocks:
             x = block(x, by=by, drop=drop)
         return self.final_norm(x, by=by)  # [B, T, D]
@@ -230,23 +222,6 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         places, weights = answers
         hidden, targets = _pick(hidden, places), _pick(targets, places)  # [B, A, D], [B, A]
         return by.next_token_loss(hidden, self.output_embedding, targets, z_weight, weights)
-
-    def extend(self, tokens: Tensor, memories: list[Memory], start: Tensor) -> tuple[Tensor, list[Memory]]:
-        """``hidden`` for ``tokens`` [B, T] at positions from ``start`` on, given what came before in ``memories``.
-
-        What a memory holds at ``start`` and later counts for nothing and is overwritten.
-        """
-        x, longer = self._embed(tokens, start), []
-        for block, memory in zip(self.blocks, memories, strict=True):
-            x, memory = block.extend(x, memory, start)
-            longer.append(memory)
-        return self.final_norm(x), longer
-
-    def empty_memories(self, num_sequences: int) -> list[Memory]:
-        """Memories before the first token: one for each block."""
-        sizes = self.config
-        shape = (num_sequences, sizes.key_value_heads, sizes.context_tokens, sizes.head_width)
-        return [(ops.zeros(shape, self.compute_type), ops.zeros(shape, self.compute_type)) for _ in self.blocks]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``hidden`` · outputᵀ, float32.  # [..., V]"""
@@ -271,13 +246,6 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         is_best = ops.cast(ops.equal(ops.cast(best, "int32"), ops.cast(windows[:, 1:], "int32")), "float32")
         return ops.stack([total - ops.squeeze(chosen, -1), ops.exp(ops.max(logits, axis=-1) - total), is_best], axis=-1)
 
-    def next_logits(
-        self, tokens: Tensor, memories: list[Memory], start: Tensor, last: Tensor
-    ) -> tuple[Tensor, list[Memory]]:
-        """``extend`` by one sequence [1, T], and the logits after its token number ``last``.  # [V]"""
-        hidden, longer = self.extend(tokens, memories, start)
-        return self.logits(ops.slice(hidden, (0, last, 0), (1, 1, self.config.width)))[0, 0], longer
-
     @cached_property
     def compiled_losses(self) -> Callable[..., Any]:
         """``losses`` as a graph per shape."""
@@ -293,21 +261,12 @@ class Transformer(keras.Model):  # type: ignore[misc]  # Keras has no types
         """``judgements`` as a graph per shape."""
         return backend().compiled(self.judgements, self)
 
-    @cached_property
-    def compiled_next_logits(self) -> Callable[..., Any]:
-        """``next_logits`` as a graph per shape."""
-        return backend().compiled(self.next_logits, self)
-
-    def _embed(self, tokens: Tensor, start: Tensor) -> Tensor:
+    def _embed(self, tokens: Tensor) -> Tensor:
         embedded = ops.take(self.token_embedding, tokens, axis=0)  # [B, T, D]
         if self.position_embedding is None:
             return embedded
         table = ops.convert_to_tensor(self.position_embedding)  # [C, D]
-        return embedded + ops.slice(table, (start, 0), (tokens.shape[1], self.config.width))  # [B, T, D]
-
-
-def _store(kept: Tensor, new: Tensor, start: Tensor) -> Tensor:
-    return ops.slice_update(kept, (0, 0, start, 0), new)  # [B, G, C, K]
+        return embedded + ops.slice(table, (0, 0), (tokens.shape[1], self.config.width))  # [B, T, D]
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 In: a table with the column ``prompt`` and, where wanted, ``max_new_tokens``, ``temperature`` and ``seed``.
 Out: a table with the column ``text``. In between: the files are checked against their records before any of them
-is parsed. This is also the code that goes into a version: MLflow runs it in a process of its own. Keras is imported
-when a version is loaded and not when one is made.
+is parsed. This is also the code that goes into a version: MLflow runs it in a process of its own. What writes is
+imported when a version is loaded and not when one is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from components.core.records import verify
 
 if TYPE_CHECKING:
-    from components.model.sampling import Sampling
+    from components.model.writing import Sampling
 
 # The file by which MLflow finds the model; it holds no logic of its own.
 MODEL_CODE = '''"""What `mlflow models serve` runs."""
@@ -42,13 +42,14 @@ class PromptModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Check the files, then load them. Raises InputError naming the first file that is not its record's."""
-        from components.model.weights import load_model
+        from components.model.decoding import load_weights
+        from components.model.writing import Writer
         from components.tokenizer.codec import Codec
 
         model, tokenizer = (Path(context.artifacts[part]) for part in ("model", "tokenizer"))
         verify(model)
         verify(tokenizer)
-        self._model, self._codec = load_model(model), Codec.load(tokenizer)
+        self._writer, self._codec = Writer(*load_weights(model)), Codec.load(tokenizer)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -58,11 +59,9 @@ class PromptModel(PythonModel):
         return pd.DataFrame({"text": [self._continue(row) for row in rows]})
 
     def _continue(self, row: Mapping[Any, Any]) -> str:
-        from components.model.sampling import generate
-
         # A document starts after an end of text.
         prompt = [self._codec.end_of_text, *self._codec.encode(row["prompt"]).tolist()]
-        return self._codec.decode(generate(self._model, prompt, _sampling(row), self._codec.end_of_text))
+        return self._codec.decode(self._writer.write(prompt, _sampling(row), self._codec.end_of_text))
 
 
 def signature() -> ModelSignature:
@@ -75,7 +74,7 @@ def signature() -> ModelSignature:
 
 def _sampling(row: Mapping[Any, Any]) -> Sampling:
     """The row's own options; an empty cell, which reads as not a number, leaves the default."""
-    from components.model.sampling import Sampling
+    from components.model.writing import Sampling
 
     given = {}
     for column, (name, kind) in _OPTIONS.items():

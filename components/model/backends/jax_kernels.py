@@ -22,6 +22,6 @@ def attend(joined: Any, config: ModelConfig) -> Any:
     """``formulas.attend``."""
     if joined.dtype != "bfloat16" or jax.default_backend() != "gpu":
         return formulas.attend(joined, config)
-    query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in formulas.heads_of(joined, config, 0))
+    query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in formulas.heads_of(joined, config))
     mixed = jax.nn.dot_product_attention(query, key, value, is_causal=True, implementation="cudnn")  # [B, T, H, K]
     return ops.reshape(mixed, (*mixed.shape[:2], mixed.shape[2] * mixed.shape[3]))

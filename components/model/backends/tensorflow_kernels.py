@@ -200,7 +200,7 @@ def _split(config: ModelConfig) -> Callable[..., Any]:
     shared = config.num_heads // config.key_value_heads
 
     def forward(joined: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = formulas.heads_of(joined, config, 0)
+        query, key, value = formulas.heads_of(joined, config)
         scaled = query * tf.cast(config.head_width**-0.5, query.dtype)
         return scaled, _repeat(key, shared), _repeat(value, shared)
 

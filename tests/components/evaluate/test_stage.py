@@ -152,12 +152,14 @@ def test_a_model_that_never_saw_the_canaries_keeps_no_secret_of_them(world, done
 
 def test_what_would_be_extracted_is_what_greedy_writing_writes(world):
     from components.evaluate.memorisation import count_leading
-    from components.model.sampling import Sampling, generate
+    from components.model.decoding import load_weights
     from components.model.weights import load_model
+    from components.model.writing import Sampling, Writer
 
     model, greedy = load_model(world["model"]), Sampling(num_tokens=8, temperature=0)
     texts = [[5, 6, 7, 8], [9, 10, 11, 12], [30, 31, 32, 33]]
-    written = [generate(model, text, greedy) for text in texts]
+    writer = Writer(*load_weights(world["model"]))
+    written = [writer.write(text, greedy) for text in texts]
     changed = [*written[0][:5], (written[0][5] + 1) % 300, *written[0][6:]]
     windows = np.array([text + rest for text, rest in zip(texts, [changed, *written[1:]], strict=True)], np.int32)
     assert count_leading(model, windows, 8).tolist() == [5, 8, 8]

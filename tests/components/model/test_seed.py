@@ -41,7 +41,7 @@ def test_the_feed_forward_example_of_the_article_is_right():
 
 def test_the_attention_example_of_the_article_is_wrong():
     query, key, value = (np.array([[[row]]], np.float32) for row in ([1, 2, 3], [4, 5, 6], [7, 8, 9]))
-    found = ops.convert_to_numpy(formulas.causal_attention(query, key, value, 0))[0, 0, 0]
+    found = ops.convert_to_numpy(formulas.causal_attention(query, key, value))[0, 0, 0]
     np.testing.assert_allclose(found, attention(query[0, 0], key[0, 0], value[0, 0])[0])
     np.testing.assert_allclose(found, [7, 8, 9])  # softmax of one score is 1
     assert round(32 / 3**0.5, 3) == 18.475  # where the article writes 10.56

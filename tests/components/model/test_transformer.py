@@ -25,24 +25,6 @@ def test_a_later_token_never_changes_an_earlier_logit(compute_type):
         assert not np.array_equal(after[0, position], before[0, position])
 
 
-@pytest.mark.parametrize("pieces", [[12], [1] * 12, [5, 1, 6], [11, 1]])
-def test_reading_in_pieces_with_a_memory_changes_no_logit(pieces):
-    model, tokens = make_model(), make_tokens(2, 12)
-    memories, start, found = model.empty_memories(2), 0, []
-    for length in pieces:
-        hidden, memories = model.extend(tokens[:, start : start + length], memories, start)
-        found.append(model.logits(hidden).numpy())
-        start += length
-    np.testing.assert_allclose(np.concatenate(found, axis=1), model(tokens).numpy(), atol=2e-5)
-
-
-def test_what_a_memory_holds_beyond_the_tokens_counts_for_nothing():
-    model, tokens = make_model(), make_tokens(1, 12)
-    _, memories = model.extend(tokens, model.empty_memories(1), 0)
-    hidden, _ = model.extend(tokens[:, :3], memories, 0)
-    np.testing.assert_allclose(hidden.numpy(), model.hidden(tokens[:, :3]).numpy(), atol=2e-5)
-
-
 @pytest.mark.parametrize("num_sequences", [1, 3, 400])
 def test_the_losses_of_tokens_average_to_the_training_loss(num_sequences):
     model, windows = make_model(), make_tokens(num_sequences, 13)
