@@ -31,10 +31,15 @@ Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int32]
 
 # Sums over one row may be grouped, always the same way; a matrix product may not, because it has two loops.
-_grouped: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp", "nnan"})
-_ordered: Callable[..., Any] = njit(nogil=True, cache=True, fastmath={"contract"})
+# (A division that may raise an error would keep its loop from becoming one over vectors; NumPy's does not.)
+_grouped: Callable[..., Any] = njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp", "nnan"}
+)
+_ordered: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_SIGN_PLACE, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
+_NEVER = np.float32(-1e30)
 _EPSILON = np.float32(1e-5)
 _ROOT_HALF = np.float32(0.5**0.5)
 
@@ -282,8 +287,13 @@ def _swish(x):  # type: ignore[no-untyped-def]
 @_grouped
 def _activate(inner, is_gated, depth):  # type: ignore[no-untyped-def]
     """The inner numbers of one row, in place: GELU, or the gate times what stands behind it (Shazeer 2020)."""
-    for f in range(depth):
-        inner[f] = _swish(inner[f]) * inner[depth + f] if is_gated else _gelu(inner[f])
+    part = inner[:depth]
+    if is_gated:
+        for f in range(depth):
+            part[f] = _swish(part[f]) * inner[depth + f]
+    else:
+        for f in range(depth):
+            part[f] = _gelu(part[f])
 
 
 @_grouped
@@ -316,6 +326,21 @@ def _turn(heads, cosines, sines):  # type: ignore[no-untyped-def]
 
 
 @_grouped
+def _order(bits):  # type: ignore[no-untyped-def]
+    """The bits of a float32 as a whole number of the same order, and back again."""
+    return np.int32(bits ^ np.int32(np.int32(bits >> _SIGN_PLACE) & _ALL_BUT_SIGN))
+
+
+@_grouped
+def _highest(values):  # type: ignore[no-untyped-def]
+    """The largest of the values by its ``_order``: of whole numbers the compiler finds it sixteen at a time."""
+    bits, most = values.view(np.int32), np.int32(-(2**31))
+    for v in range(len(bits)):
+        most = max(most, _order(bits[v]))
+    return most
+
+
+@_grouped
 def _attend(query, keys, values, position, scores, out):  # type: ignore[no-untyped-def]
     """softmax(query · keys / √K) · values over positions 0 to ``position``, one head of one row.
 
@@ -336,15 +361,13 @@ def _attend(query, keys, values, position, scores, out):  # type: ignore[no-unty
         for k in range(whole, head_width):
             for t in range(PANEL):
                 part[t] += query[k] * scale * here[k, t]
-    most = scores[0]
-    for t in range(1, count):
-        most = max(most, scores[t])
-    total = _ZERO
-    for t in range(count):
-        scores[t] = _exponential(scores[t] - most)
-        total += scores[t]
-    for t in range(count, num_blocks * PANEL):
-        scores[t] = _ZERO
+    whole_blocks = scores[: num_blocks * PANEL]
+    whole_blocks[count:] = _NEVER
+    most = np.int32(_order(_highest(whole_blocks))).view(np.float32)
+    for t in range(len(whole_blocks)):
+        whole_blocks[t] = _exponential(whole_blocks[t] - most)
+    whole_blocks[count:] = _ZERO
+    total = _sum(whole_blocks)
     for k in range(head_width):
         out[k] = _ZERO
     for block in range(num_blocks):
@@ -437,12 +460,10 @@ def _add_feed_forward(weights, scratch, layer, x):  # type: ignore[no-untyped-de
 
 @_grouped
 def _likeliest(logits):  # type: ignore[no-untyped-def]
-    """The token with the largest logit, the first of equal ones."""
-    most, first = logits[0], np.int32(len(logits))
-    for v in range(1, len(logits)):
-        most = max(most, logits[v])
-    for v in range(len(logits)):
-        first = min(first, np.int32(v) if logits[v] == most else first)
+    """The place of the largest logit, the first of equal ones."""
+    bits, most, first, size = logits.view(np.int32), _highest(logits), np.int32(len(logits)), np.int32(len(logits))
+    for v in range(len(bits)):
+        first = min(first, np.int32(v) if _order(bits[v]) == most else size)
     return first
 
 
@@ -502,10 +523,10 @@ def _keep(weights, amounts, goal):  # type: ignore[no-untyped-def]
 
 
 @_grouped
-def _choose(logits, temperature, top_k, top_p, uniform, weights):  # type: ignore[no-untyped-def]
+def _choose(logits, best, temperature, top_k, top_p, uniform, weights):  # type: ignore[no-untyped-def]
     """One token: the likeliest at temperature 0, else drawn among the ``top_k`` likeliest, of these the fewest
     whose probability reaches ``top_p`` (Holtzman et al. 2020, section 3.1). ``uniform`` is in [0, 1)."""
-    best, size = _likeliest(logits), len(logits)
+    size = len(logits)
     if temperature == 0 or top_k == 1:
         return best
     for v in range(size):
@@ -545,9 +566,9 @@ def _sum(values):  # type: ignore[no-untyped-def]
 
 
 @_grouped
-def _tell(logits, token, num_top, step, row, written):  # type: ignore[no-untyped-def]
+def _tell(logits, best, token, num_top, step, row, written):  # type: ignore[no-untyped-def]
     """Note a token and its log-probability as the model has it, before temperature and penalty."""
-    log_total = _log_total(logits, logits[_likeliest(logits)])
+    log_total = _log_total(logits, logits[best])
     written.tokens[step, row] = token
     written.log_probabilities[step, row] = logits[token] - log_total
     if num_top:
@@ -582,17 +603,21 @@ def advance(weights, memories, scratch, choices, rows, uniforms, written):  # ty
                 logits = all_logits[i, :size]
                 i += 1
                 token = rows.given[r]
+                best = _likeliest(logits)
                 if token < 0:
-                    token = _next(logits, choices, memories.seen, rows.slots[r], uniforms[step, r], scratch.weights)
-                _tell(logits, token, choices.num_top[rows.slots[r]], step, r, written)
+                    token = _next(
+                        logits, best, choices, memories.seen, rows.slots[r], uniforms[step, r], scratch.weights
+                    )
+                _tell(logits, best, token, choices.num_top[rows.slots[r]], step, r, written)
                 rows.tokens[r] = token
                 rows.positions[r] += 1
 
 
 @_grouped
-def _next(logits, choices, seen, slot, uniform, room):  # type: ignore[no-untyped-def]
+def _next(logits, best, choices, seen, slot, uniform, room):  # type: ignore[no-untyped-def]
     penalised = logits
     if choices.repetition_penalty[slot] != 1:
         penalised = logits.copy()
         _penalise(penalised, seen[slot], choices.repetition_penalty[slot])
-    return _choose(penalised, choices.temperature[slot], choices.top_k[slot], choices.top_p[slot], uniform, room)
+        best = _likeliest(penalised)
+    return _choose(penalised, best, choices.temperature[slot], choices.top_k[slot], choices.top_p[slot], uniform, room)
