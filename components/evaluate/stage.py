@@ -40,7 +40,7 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     import pyarrow.parquet as pq
 
     from components.core.tokens import TokenSplit
-from components.evaluate import memorisation, page, samples, summary
+    from components.evaluate import memorisation, page, samples, summary
     from components.model.decoding import load_weights
     from components.model.weights import load_model
     from components.model.writing import Writer
