@@ -10,8 +10,23 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+def arrow_texts(texts: pl.Series) -> pa.Array:
+    """A column of texts as Arrow's large strings in one piece."""
+    return texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def text_buffers(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Offsets and bytes of a ``large_string`` array, without a copy.  # [num_texts + 1], [num_bytes]"""
+    _, offsets, data = texts.buffers()
+    places = np.frombuffer(offsets, np.int64) if offsets else np.zeros(1, np.int64)
+    whole = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
+    return places[texts.offset : texts.offset + len(texts) + 1], whole
 
 
 def utf8_values(texts: pa.Array) -> Iterator[bytes]:

@@ -85,16 +85,15 @@ def tables() -> Tables:
         while keys[slot] not in (0, key):
             slot = (slot + 1) % _NUM_SPECIAL_SLOTS
         keys[slot], pieces[slot] = key, lengths
-    return Tables(_kinds(), keys, pieces, np.sort(hashes_of(_UNITS)))
+    return Tables(_kinds(), keys, pieces, hashes_of(_UNITS))
 
 
 def hash_of(word: str) -> int:
-    """The 64-bit hash of a word, as ``words`` computes it: one multiplication and one shift per code point."""
+    """The 64-bit hash of a word, as ``words`` computes it: one multiplication per code point, then a shift."""
     value = 0x9E3779B97F4A7C15
     for character in word:
         value = ((value ^ ord(character)) * 0xFF51AFD7ED558CCD) & 0xFFFFFFFFFFFFFFFF
-        value ^= value >> 32
-    return value
+    return value ^ value >> 32
 
 
 def hashes_of(words: Iterable[str]) -> NDArray[np.uint64]:

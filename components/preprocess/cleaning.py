@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from components.core.documents import DOCUMENTS, REJECTS_SCHEMA
 from components.core.personal import mask
+from components.core.strings import arrow_texts
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.language import identify
 from components.preprocess.mojibake import repair
@@ -54,10 +55,10 @@ def clean(documents: pa.Table, quarantine: pl.DataFrame, config: PreprocessConfi
 
 def _mend(frame: pl.DataFrame, config: PreprocessConfig) -> tuple[pl.DataFrame, dict[str, int]]:
     """One spelling, the right encoding, placeholders for personal data; and how many of each."""
-    texts, counts = arrow_texts(frame.select(normalise(pl.col("text")))["text"]), {}
+    texts, counts = normalise(arrow_texts(frame["text"])), {}
     if config.repair_mojibake:
         texts, counts["repaired_documents"] = repair(texts)
-        texts = arrow_texts(pl.select(normalise(pl.lit(pl.Series("text", texts)))).to_series())
+        texts = normalise(texts) if counts["repaired_documents"] else texts
     if config.personal_data:
         texts, found = mask(texts, config.personal_data)
         counts |= {f"personal_{kind}": number for kind, number in found.items()}
@@ -78,11 +79,6 @@ def _judge_language(judged: pl.DataFrame, rule: Language) -> pl.DataFrame:
         return judged
     told = pl.format("language {}, one of {}", pl.col("language"), pl.lit(", ".join(rule.allowed)))
     return _drop(judged, "language", ~pl.col("language").is_in(rule.allowed), told)
-
-
-def arrow_texts(texts: pl.Series) -> pa.LargeStringArray:
-    """A column of texts as Arrow's large strings in one piece."""
-    return texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _drop(judged: pl.DataFrame, reason: str, fails: pl.Expr, detail: pl.Expr) -> pl.DataFrame:

@@ -93,13 +93,12 @@ def _gram(words: Array, at: int, size: int) -> np.uint64:
 
 
 @kernel
-def sign(words: Array, ends: Array, size: int, factors: Array, terms: Array, signatures: Array) -> None:
+def sign(words: Array, ends: Array, size: int, factors: Array, terms: Array, least: Array, signatures: Array) -> None:
     """MinHash (Broder 1997, section 3): for each function the least value over a text's grams, its high 32 bits.
 
     A text of fewer than ``size`` words is one gram; one without words keeps a signature of ones.
-    # factors, terms: [num_hashes] uint64; signatures: [num_texts, num_hashes] uint32
+    # factors, terms, least (room for one text): [num_hashes] uint64; signatures: [num_texts, num_hashes] uint32
     """
-    least = np.empty(factors.size, np.uint64)
     start = 0
     for text in range(ends.size):
         end = ends[text]

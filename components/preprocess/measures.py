@@ -1,21 +1,26 @@
 """Measures of texts for the rules, in compiled loops: repetition, words, symbols, lines.
 
 In: Arrow buffers of a column of texts, and the tables of ``components.preprocess.characters``. Out: a row of numbers
-per text. In between: nothing is decided here, and equal bytes give equal numbers on every thread. Every loop is linear
-in the text: a hash table is sized by what goes in.
+per text, and the text without the lines that C4 leaves out. In between: a text is decoded and cut into words once, for
+all rules; nothing is decided here but which lines go, and equal bytes give equal numbers on every thread. Every loop
+is linear in the text: a hash table is sized by what goes in.
 
 Shapes: as in ``components.preprocess.words``.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from components.core.compiling import kernel
-from components.preprocess.characters import ALPHA, LINE, SPACE, SYMBOL, TERMINAL
-from components.preprocess.words import Array, decode, hash_characters, split_words
+from components.preprocess.characters import ALPHA, LINE, SPACE, SYMBOL, TERMINAL, Tables
+from components.preprocess.lines import LineRules, encode, keep_lines
+from components.preprocess.words import Array, decode, hash_piece, split_words
 
 _STEP = np.uint64(0xC2B2AE3D27D4EB4F)
+_ONE = np.uint64(1)
 _DOT, _HYPHEN, _HASH, _ELLIPSIS, _BULLET, _NEWLINE = 0x2E, 0x2D, 0x23, 0x2026, 0x2022, 0x0A
 
 # Columns of what ``measure`` gives, in the order of the rules that read them.
@@ -30,53 +35,85 @@ MEASURES = (
 _REPETITION, _QUALITY, _LINES = 0, 13, 21
 
 
-@kernel
-def measure(data: Array, offsets: Array, kinds_of_all: Array, keys: Array, pieces: Array, units: Array, stops: Array,
-            short_line: int, wants_repetition: bool, wants_quality: bool, wants_lines: bool) -> Array:  # fmt: skip
-    """The numbers of MEASURES for each text, shape (texts, measures); families that are not wanted stay 0.
+class Wanted(NamedTuple):
+    """Which families are measured; ``stops`` holds the hashes of the stop words, ``short_line`` is the most
+    characters of a short line."""
 
-    ``short_line`` is the most characters of a short line; ``stops`` holds the hashes of the stop words.
+    repetition: bool
+    quality: bool
+    c4: bool
+    fineweb: bool
+    stops: Array
+    short_line: int
+
+
+class Scratch(NamedTuple):
+    """Room for one text of n characters: see the shapes above; ``seen`` and ``counts`` are an open hash table."""
+
+    codes: Array
+    kinds: Array
+    words: Array
+    hashes: Array
+    line_words: Array
+    line_hashes: Array
+    grams: Array
+    places: Array
+    slots: Array
+    seen: Array
+    counts: Array
+
+
+def make_scratch(n: int) -> Scratch:
+    """Room for texts of up to ``n`` characters."""
+    n, size = n + 1, _size(n + 1)
+    return Scratch(
+        codes=np.empty(n, np.uint32), kinds=np.empty(n, np.uint16),
+        words=np.empty((n, 3), np.int32), hashes=np.empty(n, np.uint64),
+        line_words=np.empty((n, 3), np.int32), line_hashes=np.empty(n, np.uint64),
+        grams=np.empty(n, np.uint64), places=np.empty(n, np.int32), slots=np.empty(n, np.int32),
+        seen=np.empty(size, np.uint64), counts=np.empty((size, 2), np.int32),
+    )  # fmt: skip
+
+
+@kernel
+def measure(data: Array, offsets: Array, tables: Tables, scratch: Scratch, wanted: Wanted, rules: LineRules,
+            out: Array, kept: Array, kept_offsets: Array, sentences: Array) -> int:  # fmt: skip
+    """Write the numbers of MEASURES for each text to ``out``; families that are not wanted leave it as it is.
+
+    Where C4 is wanted, FineWeb's numbers are of what C4 leaves; that is written to ``kept``, and what ``keep_lines``
+    says of each text to ``sentences``. Returns how many bytes were kept.
     """
-    longest = 1
+    codes, kinds, words, size = scratch.codes, scratch.kinds, scratch.words, 0
     for row in range(len(offsets) - 1):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    codes, kinds = np.empty(longest, np.uint32), np.empty(longest, np.uint16)
-    words, hashes = np.empty((longest, 2), np.int64), np.empty(longest, np.uint64)
-    grams = np.empty(longest, np.uint64)
-    seen, counts = _table(longest + 1)
-    out = np.zeros((len(offsets) - 1, len(MEASURES)))
-    for row in range(len(offsets) - 1):
-        n = decode(data, offsets[row], offsets[row + 1], kinds_of_all, codes, kinds)
-        w = split_words(codes, kinds, 0, n, keys, pieces, units, words, hashes)
-        if wants_repetition:
-            _measure_repetition(codes, kinds, n, words, hashes, w, grams, seen, counts, out[row])
-        if wants_quality:
-            _measure_quality(codes, kinds, n, words, hashes, w, stops, out[row])
-        if wants_lines:
-            _measure_lines(codes, kinds, n, w, short_line, seen, out[row])
-    return out
+        n = decode(data, offsets[row], offsets[row + 1], tables.kinds, codes, kinds)
+        w = split_words(codes, kinds, 0, n, tables, words, scratch.hashes)
+        if wanted.repetition and n:
+            _measure_repetition(n, w, scratch, out[row])
+        if wanted.quality:
+            _measure_quality(n, w, scratch, wanted.stops, out[row])
+        if wanted.c4:
+            n, w, sentences[row] = keep_lines(codes, kinds, n, words, w, tables, scratch.line_words,
+                                              scratch.line_hashes, rules)  # fmt: skip
+            size = encode(codes, n, kept, size)
+            kept_offsets[row + 1] = size
+        if wanted.fineweb:
+            _measure_lines(codes, kinds, n, w, wanted.short_line, scratch.seen, out[row])
+    return size
 
 
 @kernel
-def _table(most: int) -> tuple[Array, Array]:
-    """An open hash table for up to ``most`` keys: the keys (0: empty), and for each its count and first position."""
-    size = _mask(most) + 1
-    return np.zeros(size, np.uint64), np.zeros((size, 2), np.int32)
-
-
-@kernel
-def _mask(items: int) -> int:
-    """One less than a power of two that is at least twice ``items``."""
+def _size(items: int) -> int:
+    """A power of two that is at least twice ``items``: places of an open hash table."""
     size = 16
     while size < 2 * items:
         size *= 2
-    return size - 1
+    return size
 
 
 @kernel
 def _see(seen: Array, mask: int, key: np.uint64) -> tuple[np.int64, bool]:
     """The slot of ``key``, and whether it was there before; it is there now."""
-    key |= np.uint64(1)
+    key |= _ONE
     slot = np.int64((key >> np.uint64(20)) & np.uint64(mask))
     while seen[slot]:
         if seen[slot] == key:
@@ -87,28 +124,31 @@ def _see(seen: Array, mask: int, key: np.uint64) -> tuple[np.int64, bool]:
 
 
 @kernel
-def _measure_repetition(codes: Array, kinds: Array, n: int, words: Array, hashes: Array, w: int, grams: Array,
-                        seen: Array, counts: Array, out: Array) -> None:  # fmt: skip
-    """Gopher, table A1, as datatrove counts it: paragraphs, lines, most frequent and repeated n-grams."""
-    if n == 0:
-        return
-    begin, end = 0, n
+def _measure_repetition(n: int, w: int, scratch: Scratch, out: Array) -> None:
+    """Gopher, table A1, as datatrove counts it: paragraphs, lines, most frequent and repeated n-grams.
+
+    A run of words can only stand twice where its beginning does: each length looks at those places alone that the
+    length before it found to be repeated (``places``).
+    """
+    codes, kinds, begin, end = scratch.codes, scratch.kinds, 0, n
     while begin < end and kinds[begin] & SPACE:
         begin += 1
     while end > begin and kinds[end - 1] & SPACE:
         end -= 1
-    repeated, characters, pieces = _repeated_pieces(codes, begin, end, 2, seen)
+    repeated, characters, pieces = _repeated_pieces(codes, begin, end, 2, scratch.seen)
     out[_REPETITION], out[_REPETITION + 1] = repeated / pieces, characters / n
-    repeated, characters, pieces = _repeated_pieces(codes, 0, n, 1, seen)
+    repeated, characters, pieces = _repeated_pieces(codes, 0, n, 1, scratch.seen)
     out[_REPETITION + 2], out[_REPETITION + 3] = repeated / pieces, characters / n
     for i in range(w):
-        grams[i] = hashes[i] * _STEP
+        scratch.grams[i], scratch.places[i] = scratch.hashes[i] * _STEP, i
+    num = w
     for size in range(2, 5):
-        _lengthen(grams, hashes, w, size)
-        out[_REPETITION + 2 + size] = _top_ngram(words, grams, w, size, seen, counts) / n
+        num = _lengthen(scratch, num, w, size)
+        characters, num = _top_ngram(scratch, num, w, size)
+        out[_REPETITION + 2 + size] = characters / n
     for size in range(5, 11):
-        _lengthen(grams, hashes, w, size)
-        repeated = _repeated_ngrams(words, grams, w, size, seen)
+        num = _lengthen(scratch, num, w, size)
+        repeated = _repeated_ngrams(scratch, num, size)
         if repeated == 0:  # a longer n-gram that repeats would repeat this part of it
             break
         out[_REPETITION + 2 + size] = repeated / n
@@ -120,15 +160,20 @@ def _repeated_pieces(codes: Array, begin: int, end: int, breaks: int, seen: Arra
     most = 1
     for i in range(begin, end):
         most += codes[i] == _NEWLINE
-    mask = _mask(most)
+    if most == 1:
+        return 0, 0, 1
+    mask = _size(most) - 1
     seen[: mask + 1] = 0
     repeated, characters, pieces, start, i = 0, 0, 0, begin, begin
     while i <= end:
+        if i < end and codes[i] != _NEWLINE:
+            i += 1
+            continue
         run = 0
         while i + run < end and codes[i + run] == _NEWLINE:
             run += 1
         if i == end or run >= breaks:
-            if _see(seen, mask, hash_characters(codes, start, i))[1]:
+            if _see(seen, mask, hash_piece(codes, start, i))[1]:
                 repeated, characters = repeated + 1, characters + i - start
             pieces, start = pieces + 1, i + run
         i += max(run, 1)
@@ -136,74 +181,86 @@ def _repeated_pieces(codes: Array, begin: int, end: int, breaks: int, seen: Arra
 
 
 @kernel
-def _top_ngram(words: Array, grams: Array, w: int, size: int, seen: Array, counts: Array) -> int:
-    """Characters of the most frequent n-gram (the first of equals, spaces counted) times how often it stands."""
-    if w < size:
-        return 0
-    mask, most, first = _mask(w), 0, 0
-    seen[: mask + 1] = 0
-    for i in range(w - size + 1):
-        slot, is_known = _see(seen, mask, grams[i])
-        if not is_known:
-            counts[slot, 0], counts[slot, 1] = 0, i
-        counts[slot, 0] += 1
-        count, position = counts[slot, 0], counts[slot, 1]
-        if count > most or (count == most and position < first):
-            most, first = count, position
-    length = size - 1
-    for i in range(first, first + size):
-        length += words[i, 1] - words[i, 0]
-    return length * most
+def _lengthen(scratch: Scratch, num: int, w: int, size: int) -> int:
+    """Make the hashes of the (size - 1)-grams at ``places`` those of n-grams of ``size`` words; returns how many."""
+    grams, places, hashes = scratch.grams, scratch.places, scratch.hashes
+    while num and places[num - 1] + size > w:
+        num -= 1
+    for k in range(num):
+        i = places[k]
+        value = (grams[i] ^ hashes[i + size - 1]) * _STEP
+        grams[i] = value ^ (value >> np.uint64(31))
+    return num
 
 
 @kernel
-def _repeated_ngrams(words: Array, grams: Array, w: int, size: int, seen: Array) -> int:
-    """Characters in n-grams that stood earlier; after one, reading goes on behind it."""
+def _top_ngram(scratch: Scratch, num: int, w: int, size: int) -> tuple[int, int]:
+    """Characters of the most frequent n-gram (the first of equals, spaces counted) times how often it stands.
+
+    Also returns how many of ``places`` are left: those whose n-gram stands more than once.
+    """
     if w < size:
-        return 0
-    mask = _mask(w)
+        return 0, 0
+    words, places, seen, counts = scratch.words, scratch.places, scratch.seen, scratch.counts
+    mask, most, first = _size(num) - 1, 1, 0
     seen[: mask + 1] = 0
-    characters, i = 0, 0
-    while i < w - size + 1:
-        if _see(seen, mask, grams[i])[1]:
-            for j in range(i, i + size):
+    for k in range(num):
+        i = places[k]
+        slot, is_known = _see(seen, mask, scratch.grams[i])
+        if not is_known:
+            counts[slot, 0], counts[slot, 1] = 0, i
+        counts[slot, 0] += 1
+        scratch.slots[k] = slot
+        count, position = counts[slot, 0], counts[slot, 1]
+        if count > most or (count == most and position < first):
+            most, first = count, position
+    length, left = size - 1, 0
+    for i in range(first, first + size):
+        length += words[i, 1] - words[i, 0]
+    for k in range(num):
+        places[left] = places[k]
+        left += counts[scratch.slots[k], 0] > 1
+    return length * most, left
+
+
+@kernel
+def _repeated_ngrams(scratch: Scratch, num: int, size: int) -> int:
+    """Characters in n-grams that stood earlier; after one, reading goes on behind it."""
+    words, seen = scratch.words, scratch.seen
+    mask = _size(num) - 1
+    seen[: mask + 1] = 0
+    characters, after = 0, 0
+    for k in range(num):
+        i = scratch.places[k]
+        if i >= after and _see(seen, mask, scratch.grams[i])[1]:
+            after = i + size
+            for j in range(i, after):
                 characters += words[j, 1] - words[j, 0]
-            i += size
-        else:
-            i += 1
     return characters
 
 
 @kernel
-def _lengthen(grams: Array, hashes: Array, w: int, size: int) -> None:
-    """Make the hashes of all (size - 1)-grams those of all n-grams of ``size`` words."""
-    for i in range(w - size + 1):
-        value = (grams[i] ^ hashes[i + size - 1]) * _STEP
-        grams[i] = value ^ (value >> np.uint64(31))
-
-
-@kernel
-def _measure_quality(codes: Array, kinds: Array, n: int, words: Array, hashes: Array, w: int, stops: Array,
-                     out: Array) -> None:  # fmt: skip
+def _measure_quality(n: int, w: int, scratch: Scratch, stops: Array, out: Array) -> None:
     """Gopher, section A1.1, as datatrove counts it: words, symbols, bullets, letters and stop words."""
-    num_words, characters, alphabetic, seen = 0, 0, 0, 0
+    words, hashes, num_words, characters, alphabetic, seen = scratch.words, scratch.hashes, 0, 0, 0, 0
+    hints = np.uint64(0)  # most words are no stop word, and one bit of their hash shows it
+    for stop in stops:
+        hints |= _ONE << (stop & np.uint64(63))
     for i in range(w):
-        kind_of_word, is_symbol = 0, True
-        for j in range(words[i, 0], words[i, 1]):
-            kind_of_word |= kinds[j]
-            is_symbol &= (kinds[j] & SYMBOL) != 0
-        alphabetic += (kind_of_word & ALPHA) != 0
-        if not is_symbol:
+        alphabetic += (words[i, 2] & ALPHA) != 0
+        if not words[i, 2] & SYMBOL:
             num_words, characters = num_words + 1, characters + words[i, 1] - words[i, 0]
-        for k in range(len(stops)):
-            seen |= (hashes[i] == stops[k]) << k
+        if hints >> (hashes[i] & np.uint64(63)) & _ONE:
+            for k in range(len(stops)):
+                seen |= (hashes[i] == stops[k]) << k
     out[_QUALITY] = num_words
     out[_QUALITY + 1] = characters / num_words if num_words else 0.0
-    marks, ellipses = _symbols(codes, n)
+    marks, ellipses = _symbols(scratch.codes, n)
     out[_QUALITY + 2], out[_QUALITY + 3] = (marks / w, ellipses / w) if w else (0.0, 0.0)
-    lines, bullets, open_ends = _line_ends(codes, kinds, n)
+    lines, bullets, open_ends = _line_ends(scratch.codes, scratch.kinds, n)
     out[_QUALITY + 4], out[_QUALITY + 5] = (bullets / lines, open_ends / lines) if lines else (0.0, 0.0)
     out[_QUALITY + 6] = alphabetic / w if w else 0.0
+    out[_QUALITY + 7] = 0
     for k in range(len(stops)):
         out[_QUALITY + 7] += (seen >> k) & 1
 
@@ -247,7 +304,7 @@ def _measure_lines(codes: Array, kinds: Array, n: int, w: int, short_line: int, 
     breaks = 0
     for i in range(n):
         breaks += codes[i] == _NEWLINE
-    mask = _mask(breaks + 1)
+    mask = _size(breaks + 1) - 1
     seen[: mask + 1] = 0
     lines, terminal, short, characters, start = 0, 0, 0, 0, 0
     for i in range(n + 1):
@@ -256,7 +313,7 @@ def _measure_lines(codes: Array, kinds: Array, n: int, w: int, short_line: int, 
         if not _is_blank(kinds, start, i):
             lines, short = lines + 1, short + (i - start <= short_line)
             terminal += (kinds[i - 1] & TERMINAL) != 0
-            characters += (i - start) * _see(seen, mask, hash_characters(codes, start, i))[1]
+            characters += (i - start) * _see(seen, mask, hash_piece(codes, start, i))[1]
         start = i + 1
     if lines:
         out[_LINES], out[_LINES + 1] = terminal / lines, short / lines

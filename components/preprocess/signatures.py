@@ -42,7 +42,7 @@ def read_words(texts: pa.ChunkedArray) -> Words:
 def sign(words: Words, num_hashes: int, size: int) -> Array:
     """MinHash signatures over grams of ``size`` words.  # [num_texts, num_hashes] uint32"""
     signatures = np.empty((len(words.ends), num_hashes), np.uint32)
-    grams.sign(words.hashes, words.ends, size, *_functions(num_hashes), signatures)
+    grams.sign(words.hashes, words.ends, size, *_functions(num_hashes), np.empty(num_hashes, np.uint64), signatures)
     return signatures
 
 

@@ -4,8 +4,9 @@ In: bytes of a text, the tables of ``components.preprocess.characters``. Out: co
 spaCy's English tokenizer cuts them. In between: no Python object is touched, and every loop is linear in the text: a
 word is looked at a fixed number of times. A character is a code point, as it is for Python's ``len``.
 
-Shapes: n characters, w words; ``codes`` (n,) and ``kinds`` (n,) of a text; ``words`` (w, 2) holds begin and end of
-each word, ``hashes`` (w,) its 64-bit hash.
+Shapes: n characters, w words; ``codes`` (n,) and ``kinds`` (n,) of a text; ``words`` (w, 3) holds begin, end and
+traits of each word, ``hashes`` (w,) its 64-bit hash. Traits are the kinds that all of its characters share, and ALPHA
+where one of them is a letter.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from components.preprocess.characters import (
     QUOTE,
     SPACE,
     UPPER,
+    Tables,
 )
 
 Array = Any  # Numba finds the types; annotations say what a reader should expect
 
 SEED = np.uint64(0x9E3779B97F4A7C15)
-_PRIME = np.uint64(0xFF51AFD7ED558CCD)
+_PRIME, _HALF = np.uint64(0xFF51AFD7ED558CCD), np.uint64(32)
+_ALL_KINDS = (1 << 16) - 1
 _DOT, _HYPHEN, _HASH, _ELLIPSIS = 0x2E, 0x2D, 0x23, 0x2026
 _ALPHANUMERIC = ALPHA | DIGIT
 
@@ -65,50 +68,64 @@ def hash_characters(codes: Array, begin: int, end: int) -> np.uint64:
     value = SEED
     for i in range(begin, end):
         value = (value ^ np.uint64(codes[i])) * _PRIME
-        value ^= value >> np.uint64(32)
-    return value
+    return value ^ value >> _HALF
 
 
 @kernel
-def split_words(codes: Array, kinds: Array, begin: int, n: int, keys: Array, pieces: Array, units: Array,
-                 words: Array, hashes: Array) -> int:  # fmt: skip
+def hash_piece(codes: Array, begin: int, end: int) -> np.uint64:
+    """The hash of a line or a paragraph: four chains side by side, since one would wait for its multiplications."""
+    one, two, three, four = SEED, SEED, SEED, SEED
+    i = begin
+    while i + 4 <= end:
+        one, two = (one ^ np.uint64(codes[i])) * _PRIME, (two ^ np.uint64(codes[i + 1])) * _PRIME
+        three, four = (three ^ np.uint64(codes[i + 2])) * _PRIME, (four ^ np.uint64(codes[i + 3])) * _PRIME
+        i += 4
+    while i < end:
+        one = (one ^ np.uint64(codes[i])) * _PRIME
+        i += 1
+    value = ((one * _PRIME ^ two) * _PRIME ^ three) * _PRIME ^ four
+    return value ^ value >> _HALF
+
+
+@kernel
+def split_words(codes: Array, kinds: Array, begin: int, n: int, tables: Tables, words: Array, hashes: Array) -> int:
     """Words between ``begin`` and ``n`` as spaCy's English tokenizer cuts them; returns how many."""
     w = 0
     while begin < n:
         if kinds[begin] & SPACE:
             begin += 1
             continue
-        end, is_plain, key = begin, ALPHA, SEED
+        end, common, key = begin, _ALL_KINDS, SEED
         while end < n and not kinds[end] & SPACE:
-            is_plain &= kinds[end]
+            common &= kinds[end]
             key = (key ^ np.uint64(codes[end])) * _PRIME
-            key ^= key >> np.uint64(32)
             end += 1
-        cuts = _special(key, end - begin, keys, pieces)
-        if not cuts and (is_plain or end - begin == 1):
-            words[w, 0], words[w, 1], hashes[w] = begin, end, key
+        key ^= key >> _HALF
+        cuts = _special(key, end - begin, tables)
+        if not cuts and (common & ALPHA or end - begin == 1):
+            words[w, 0], words[w, 1], words[w, 2], hashes[w] = begin, end, common, key
             w += 1
         else:
-            w = _split_chunk(codes, kinds, begin, end, cuts, keys, pieces, units, words, hashes, w)
+            w = _split_chunk(codes, kinds, begin, end, cuts, tables, words, hashes, w)
         begin = end
     return w
 
 
 @kernel
-def _split_chunk(codes: Array, kinds: Array, begin: int, end: int, cuts: int, keys: Array, pieces: Array,
-                 units: Array, words: Array, hashes: Array, w: int) -> int:  # fmt: skip
+def _split_chunk(codes: Array, kinds: Array, begin: int, end: int, cuts: int, tables: Tables, words: Array,
+                 hashes: Array, w: int) -> int:  # fmt: skip
     """Cut what stands between two spaces: affixes from outside in, then special words, addresses, infixes."""
     suffix_words = 0
     while begin < end and not cuts:
         prefix = _prefix(codes, kinds, begin, end)
-        suffix = _suffix(codes, kinds, begin + prefix, end, units)
+        suffix = _suffix(codes, kinds, begin + prefix, end, tables.units)
         if prefix + suffix == 0:
             break
         if prefix and begin + prefix < end:
-            cuts = _special_between(codes, begin + prefix, end, keys, pieces)
+            cuts = _special_between(codes, begin + prefix, end, tables)
             suffix = 0 if cuts else suffix
         if prefix:
-            w = _add(codes, begin, begin + prefix, words, hashes, w)
+            w = _add(codes, kinds, begin, begin + prefix, words, hashes, w)
             begin += prefix
         if suffix and begin + suffix <= end:
             # Suffixes are found from the outside in: they wait at the far end of the arrays.
@@ -116,48 +133,53 @@ def _split_chunk(codes: Array, kinds: Array, begin: int, end: int, cuts: int, ke
             words[len(words) - suffix_words, 0], words[len(words) - suffix_words, 1] = end - suffix, end
             end -= suffix
         if not cuts and begin < end:
-            cuts = _special_between(codes, begin, end, keys, pieces)
+            cuts = _special_between(codes, begin, end, tables)
     if cuts:
         while cuts:
-            w = _add(codes, begin, begin + (cuts & 0xFF), words, hashes, w)
+            w = _add(codes, kinds, begin, begin + (cuts & 0xFF), words, hashes, w)
             begin += cuts & 0xFF
             cuts >>= 8
     elif begin < end:
         if end - begin == 1 or _is_address(codes, kinds, begin, end):
-            w = _add(codes, begin, end, words, hashes, w)
+            w = _add(codes, kinds, begin, end, words, hashes, w)
         else:
             w = _split_infixes(codes, kinds, begin, end, words, hashes, w)
     for i in range(suffix_words, 0, -1):
-        w = _add(codes, words[len(words) - i, 0], words[len(words) - i, 1], words, hashes, w)
+        w = _add(codes, kinds, words[len(words) - i, 0], words[len(words) - i, 1], words, hashes, w)
     return w
 
 
 @kernel
-def _add(codes: Array, begin: int, end: int, words: Array, hashes: Array, w: int) -> int:
-    words[w, 0], words[w, 1], hashes[w] = begin, end, hash_characters(codes, begin, end)
+def _add(codes: Array, kinds: Array, begin: int, end: int, words: Array, hashes: Array, w: int) -> int:
+    common, some, value = _ALL_KINDS, 0, SEED
+    for i in range(begin, end):
+        common, some = common & kinds[i], some | kinds[i]
+        value = (value ^ np.uint64(codes[i])) * _PRIME
+    words[w, 0], words[w, 1], words[w, 2], hashes[w] = begin, end, common | some & ALPHA, value ^ value >> _HALF
     return w + 1
 
 
 @kernel
-def _special(key: np.uint64, length: int, keys: Array, pieces: Array) -> int:
+def _special(key: np.uint64, length: int, tables: Tables) -> int:
     """The packed lengths of a special word's pieces, or 0."""
     if length > LONGEST_SPECIAL:
         return 0
+    keys = tables.keys
     mask = len(keys) - 1
     slot = np.int64(key & np.uint64(mask))
     while keys[slot]:
         if keys[slot] == key:
-            return int(pieces[slot])
+            return int(tables.pieces[slot])
         slot = (slot + 1) & mask
     return 0
 
 
 @kernel
-def _special_between(codes: Array, begin: int, end: int, keys: Array, pieces: Array) -> int:
+def _special_between(codes: Array, begin: int, end: int, tables: Tables) -> int:
     """The same for characters; what is too long is not even hashed, so a row of affixes takes linear time."""
     if end - begin > LONGEST_SPECIAL:
         return 0
-    return _special(hash_characters(codes, begin, end), end - begin, keys, pieces)
+    return _special(hash_characters(codes, begin, end), end - begin, tables)
 
 
 @kernel
@@ -195,9 +217,9 @@ def _suffix(codes: Array, kinds: Array, begin: int, end: int, units: Array) -> i
         start -= 1
     if begin < start < end and kinds[start - 1] & DIGIT:
         key = hash_characters(codes, start, end)
-        at = np.searchsorted(units, key)
-        if at < len(units) and units[at] == key:
-            return end - start
+        for unit in units:
+            if unit == key:
+                return end - start
     return 0
 
 
@@ -253,11 +275,11 @@ def _split_infixes(codes: Array, kinds: Array, begin: int, end: int, words: Arra
         infix = _infix(codes, kinds, begin, i, end)
         if infix and i > begin:
             if i > start:
-                w = _add(codes, start, i, words, hashes, w)
-            w = _add(codes, i, i + infix, words, hashes, w)
+                w = _add(codes, kinds, start, i, words, hashes, w)
+            w = _add(codes, kinds, i, i + infix, words, hashes, w)
             start = i + infix
         i += max(infix, 1)
-    return _add(codes, start, end, words, hashes, w) if start < end else w
+    return _add(codes, kinds, start, end, words, hashes, w) if start < end else w
 
 
 @kernel

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.core.strings import text_buffers
 from components.tokenizer import kernels
 from components.tokenizer.codec import BYTE_OF, Codec
 
@@ -47,18 +48,13 @@ class Encoder:
         offsets, data = text_buffers(texts)
         out = np.empty(int(offsets[-1] - offsets[0]) + len(texts), self._dtype)
         ends = np.empty(len(texts), np.int64)
+        longest = int(np.diff(offsets).max(initial=0))
+        room = np.empty(longest, np.int32), np.empty((2, longest), np.int32), np.empty(2 * longest, np.int64)
         num = kernels.encode(
-            data, offsets, character_classes(), self._bytes, self._merges, self._known, self._end_of_text, out, ends
-        )
+            data, offsets, character_classes(), self._bytes, self._merges, self._known, room, self._end_of_text, out,
+            ends,
+        )  # fmt: skip
         return out[:num], ends
-
-
-def text_buffers(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Offsets and bytes of a ``large_string`` array, without a copy.  # [num_texts + 1], [num_bytes]"""
-    _, offsets, data = texts.buffers()
-    places = np.frombuffer(offsets, np.int64) if offsets else np.zeros(1, np.int64)
-    whole = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
-    return places[texts.offset : texts.offset + len(texts) + 1], whole
 
 
 @cache

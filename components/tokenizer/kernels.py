@@ -29,6 +29,8 @@ _LONGEST_KNOWN = 64
 Array = npt.NDArray[Any]
 # Open tables of the merges: keys (left << 32 | right), ranks, merged tokens.
 Merges = tuple[Array, Array, Array]
+# Room for merging a word of n bytes: symbols [n], links [2, n], heap [2 n].
+Room = tuple[Array, Array, Array]
 # Words already seen: slots of an open table, how much is used, places [words, 4], their bytes, their tokens.
 Known = tuple[Array, Array, Array, Array, Array]
 
@@ -248,13 +250,13 @@ def _recall(slot: int, out: Array, num: int, known: Known) -> int:
 
 
 @kernel
-def _encode_word(data: Array, at: int, after: int, tokens_of_bytes: Array, merges: Merges, out: Array, num: int) -> int:
+def _encode_word(data: Array, at: int, after: int, tokens_of_bytes: Array, merges: Merges, room: Room, out: Array,
+                 num: int) -> int:  # fmt: skip
     """Merge a word and write its tokens; returns how many tokens there are then."""
-    size = after - at
-    symbols = np.empty(size, np.int32)
+    size, (symbols, links, heap) = after - at, room
     for i in range(size):
         symbols[i] = tokens_of_bytes[data[at + i]]
-    _merge(symbols, np.empty((2, size), np.int32), np.empty(2 * size, np.int64), size, merges)
+    _merge(symbols, links, heap, size, merges)
     for i in range(size):
         if symbols[i] >= 0:
             out[num] = symbols[i]
@@ -264,8 +266,8 @@ def _encode_word(data: Array, at: int, after: int, tokens_of_bytes: Array, merge
 
 @kernel
 def encode(
-    data: Array, offsets: Array, classes: Array, tokens_of_bytes: Array, merges: Merges, known: Known, mark: int,
-    out: Array, ends: Array,
+    data: Array, offsets: Array, classes: Array, tokens_of_bytes: Array, merges: Merges, known: Known, room: Room,
+    mark: int, out: Array, ends: Array,
 ) -> int:  # fmt: skip
     """Encode texts ``data[offsets[i]:offsets[i + 1]]`` one after the other, each followed by ``mark``.
 
@@ -278,14 +280,14 @@ def encode(
         while at < end:
             after = word_end(data, at, end, classes)
             if after - at > _LONGEST_KNOWN:
-                num = _encode_word(data, at, after, tokens_of_bytes, merges, out, num)
+                num = _encode_word(data, at, after, tokens_of_bytes, merges, room, out, num)
             else:
                 slot = _find_word(data, at, after, hash_bytes(data, at, after), known)
                 if known[0][slot] >= 0:
                     num = _recall(slot, out, num, known)
                 else:
                     before = num
-                    num = _encode_word(data, at, after, tokens_of_bytes, merges, out, num)
+                    num = _encode_word(data, at, after, tokens_of_bytes, merges, room, out, num)
                     _enter_word(data, at, after, slot, out, before, num, known)
             at = after
         out[num] = mark

@@ -29,10 +29,10 @@ from components.core.documents import DOCUMENTS, Document, document_id
 from components.core.personal import mask
 from components.core.personal_kinds import KINDS
 from components.preprocess import PreprocessConfig
-from components.preprocess.cleaning import arrow_texts, clean
+from components.preprocess.cleaning import clean
 from components.preprocess.language import identify
 from components.preprocess.mojibake import repair
-from components.preprocess.quality import judge_c4, judge_fineweb, judge_gopher
+from components.preprocess.quality import judge_texts
 from components.preprocess.text import normalise
 from tests.worlds import ROOT, SHARED_DATA
 
@@ -88,23 +88,25 @@ def main() -> None:
 def _steps() -> dict[str, Callable[[pa.Array], list[bool] | None]]:
     values = params.load(ROOT / "infra" / "recipes" / "wikipedia.yaml")["preprocess"]
     rules = params.parse(values, PreprocessConfig, "wikipedia")
-    no_repetition = rules.gopher_repetition.model_copy(update={"enabled": False})
-    no_quality = rules.gopher_quality.model_copy(update={"enabled": False})
+    families = ("gopher_repetition", "gopher_quality", "c4", "fineweb")
 
-    def kept(judged: Any) -> list[bool]:
-        return [reason is None for reason in judged.verdicts.reasons]
+    def only(*wanted: str) -> PreprocessConfig:
+        sections = {name: getattr(rules, name) for name in families}
+        return rules.model_copy(
+            update={name: s.model_copy(update={"enabled": name in wanted}) for name, s in sections.items()}
+        )
+
+    def judging(*wanted: str) -> Callable[[pa.Array], list[bool]]:
+        settings = only(*wanted)
+        return lambda texts: [reason is None for reason in judge_texts(texts, settings)[1].reasons]
 
     return {
-        "NFC, control characters": lambda texts: _done(
-            arrow_texts(pl.DataFrame({"t": pl.Series(texts)}).select(normalise(pl.col("t")))["t"])
-        ),
+        "NFC, control characters": lambda texts: _done(normalise(texts)),
         "mojibake": lambda texts: _done(repair(texts)),
         "personal data": lambda texts: _done(mask(texts, KINDS)),
         "language": lambda texts: _done(identify(texts, rules.language.prefix_bytes)),
-        "gopher_repetition": lambda texts: kept(judge_gopher(texts, rules.gopher_repetition, no_quality)),
-        "gopher_quality": lambda texts: kept(judge_gopher(texts, no_repetition, rules.gopher_quality)),
-        "c4": lambda texts: kept(judge_c4(texts, rules.c4)),
-        "fineweb": lambda texts: kept(judge_fineweb(texts, rules.fineweb)),
+        **{name: judging(name) for name in families},
+        "all rules": judging(*families),
         "the whole pass": lambda texts: _done(clean(_documents(texts), _NOBODY, rules)),
     }
 
@@ -126,8 +128,7 @@ def _texts() -> list[str]:
     prose = (SHARED_DATA / "wikitext2_valid" / "valid.txt").read_text(encoding="utf-8")
     stories = (SHARED_DATA / "tinystories_tune" / "stories.txt").read_text(encoding="utf-8").split("<|endoftext|>")
     cut = [text[i : i + 2500] for text in (*noise, prose) for i in range(0, len(text), 2500)]
-    frame = pl.DataFrame({"text": [*cut, *stories]}).select(normalise(pl.col("text")))
-    texts = [text for text in frame["text"] if text.strip()]
+    texts = [text for text in normalise(pa.array([*cut, *stories], pa.large_string())).to_pylist() if text.strip()]
     random.Random(1).shuffle(texts)
     return texts[::3]
 

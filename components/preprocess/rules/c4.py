@@ -6,15 +6,19 @@ too long or speaks of scripts and policies; a text goes for placeholder text, a 
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from components.core.stage import Config
+from components.preprocess.rules.limits import Verdicts
 
 # The first condemns the whole text, the others their line. In lower case; ASCII.
 PHRASES = (
     "lorem ipsum", "javascript", "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies",
     "use cookies",
 )  # fmt: skip
+# What stands for the number of sentences of a text that is condemned at once.
 LOREM_IPSUM, CURLY_BRACKET = -1, -2
 
 
@@ -28,12 +32,14 @@ class C4(Config):
     require_terminal_mark: bool = Field(description="leave out lines that do not end in . ? ! or a quotation mark")
     ban_curly_brackets: bool
 
-    def verdict(self, sentences: int) -> tuple[str, str] | None:
-        """Reason and detail for what the kernel says of a text, None when it is kept."""
+    def judge(self, verdicts: Verdicts, sentences: NDArray[np.int64]) -> None:
+        """Drop the texts that have too few sentences, or of which ``keep_lines`` says worse."""
+        for row in np.flatnonzero(sentences < self.min_sentences):
+            verdicts.drop(int(row), *self._tell(int(sentences[row])))
+
+    def _tell(self, sentences: int) -> tuple[str, str]:
         if sentences == LOREM_IPSUM:
             return "c4_lorem_ipsum", "lorem ipsum 1, at most 0"
         if sentences == CURLY_BRACKET:
             return "c4_curly_bracket", "curly brackets 1, at most 0"
-        if sentences < self.min_sentences:
-            return "c4_few_sentences", f"num_sentences {sentences}, at least {self.min_sentences}"
-        return None
+        return "c4_few_sentences", f"num_sentences {sentences}, at least {self.min_sentences}"

@@ -7,7 +7,7 @@ switched off; the detail holds the value and the limit, so that a reader can che
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +28,23 @@ class Verdicts(NamedTuple):
     reasons: list[str | None]
     details: list[str | None]
 
+    @classmethod
+    def of(cls, num_texts: int) -> Self:
+        """Nobody dropped yet."""
+        return cls([None] * num_texts, [None] * num_texts)
 
-def judge(measures: Mapping[str, NDArray[np.float64]], limits: Iterable[Limit], num_texts: int) -> Verdicts:
-    """The first limit, in their order, that each text breaks."""
-    verdicts = Verdicts([None] * num_texts, [None] * num_texts)
+    def drop(self, row: int, reason: str, detail: str) -> None:
+        """Drop a text, unless it was dropped before."""
+        if self.reasons[row] is None:
+            self.reasons[row], self.details[row] = reason, detail
+
+
+def judge(verdicts: Verdicts, measures: Mapping[str, NDArray[np.float64]], limits: Iterable[Limit]) -> None:
+    """Drop each text for the first limit, in their order, that it breaks."""
     for limit in limits:
         values = measures[limit.measure]
         for row in np.flatnonzero(_breaks(values, limit)):
-            if verdicts.reasons[row] is None:
-                verdicts.reasons[row], verdicts.details[row] = limit.reason, _tell(float(values[row]), limit)
-    return verdicts
+            verdicts.drop(int(row), limit.reason, _tell(float(values[row]), limit))
 
 
 def _breaks(values: NDArray[np.float64], limit: Limit) -> NDArray[np.bool_]:

@@ -43,11 +43,10 @@ def column(*texts: str) -> pa.Array:
 def words_of(text: str) -> list[str]:
     data = np.frombuffer(text.encode(), np.uint8)
     codes, kinds = np.empty(len(data), np.uint32), np.empty(len(data), np.uint16)
-    words, hashes = np.empty((len(data), 2), np.int64), np.empty(len(data), np.uint64)
-    known = tables()
-    n = decode(data, 0, len(data), known.kinds, codes, kinds)
-    w = split_words(codes, kinds, 0, n, known.keys, known.pieces, known.units, words, hashes)
-    return [text[begin:end] for begin, end in words[:w]]
+    words, hashes = np.empty((len(data), 3), np.int32), np.empty(len(data), np.uint64)
+    n = decode(data, 0, len(data), tables().kinds, codes, kinds)
+    w = split_words(codes, kinds, 0, n, tables(), words, hashes)
+    return [text[begin:end] for begin, end, _ in words[:w]]
 
 
 def config(**values: Any) -> PreprocessConfig:
@@ -93,7 +92,7 @@ def repetitions(text: str) -> dict[str, float]:
 def test_repetition_agrees_with_the_plain_reference() -> None:
     generator = random.Random(3)
     texts = [" ".join(generator.choices(WORDS[: 2 + n % 11], k=1 + n % 90)) for n in range(400)]
-    measured = measure(column(*texts), repetition=True)
+    measured = measure(column(*texts), switched_on("gopher_repetition")).measures
     for row, text in enumerate(texts):
         expected = repetitions(text)
         assert {name: measured[name][row] for name in expected} == pytest.approx(expected), text
@@ -101,8 +100,10 @@ def test_repetition_agrees_with_the_plain_reference() -> None:
 
 def test_lines_and_words_are_measured_in_characters() -> None:
     text = "Überschrift ohne Ende\n\n• eins …\n• eins …\nEin Satz, der endet. #tag"
-    found = {name: values[0] for name, values in measure(column(text), quality=True, repetition=True,
-             short_line=10, stop_words=["Ein", "der", "nie"]).items()}  # fmt: skip
+    families: dict[str, dict[str, Any]] = {"gopher_repetition": {}, "fineweb": {"short_line_characters": 10},
+                "gopher_quality": {"stop_words": ["Ein", "der", "nie"]}}  # fmt: skip
+    settings = config(**{name: {**RULES[name], "enabled": True, **values} for name, values in families.items()})
+    found = {name: values[0] for name, values in measure(column(text), settings).measures.items()}
     assert found["bullet_line_ratio"] == found["ellipsis_line_ratio"] == 2 / 5
     assert found["duplicate_line_ratio"] == 1 / 4
     assert found["duplicate_line_character_ratio"] == len("• eins …") / len(text)
