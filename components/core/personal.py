@@ -72,10 +72,20 @@ def find(text: bytes, kinds: Sequence[Kind] = KINDS) -> list[Span]:
     taken: list[Span] = []
     for kind in (kind for kind in KINDS if kind in kinds):
         found = (Span(begin, end, kind) for rule in _RULES[kind] for begin, end in _matches(rule, text))
-        for span in sorted(found):
-            if all(span.end <= other.begin or other.end <= span.begin for other in taken):
-                taken.append(span)
-    return sorted(taken)
+        taken = _claimed(taken, sorted(found))
+    return taken
+
+
+def _claimed(taken: Sequence[Span], found: Sequence[Span]) -> list[Span]:
+    """``taken``, and of ``found`` what overlaps neither it nor what was found before; all three are in order."""
+    free, at = list[Span](), 0
+    for span in found:
+        while at < len(taken) and taken[at].end <= span.begin:
+            at += 1
+        is_after = not free or free[-1].end <= span.begin
+        if is_after and (at == len(taken) or span.end <= taken[at].begin):
+            free.append(span)
+    return sorted((*taken, *free))
 
 
 def _without(text: bytes, spans: Sequence[Span]) -> bytes:

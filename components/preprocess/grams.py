@@ -143,20 +143,40 @@ def collect_grams(words: Array, ends: Array, size: int, mask: np.uint64, grams: 
 
 
 @kernel
+def num_slots(table: Array) -> int:
+    """How many of the numbers of a table are slots; the ninth part behind them holds hints, 8 bits for each slot."""
+    return table.size // 9 * 8
+
+
+@kernel
 def fill_table(grams: Array, table: Array) -> None:
-    """Enter grams into an open table whose size is a power of two; empty places hold 0."""
-    mask = np.uint64(table.size - 1)
+    """Enter grams into an open table whose number of slots is a power of two; empty ones hold 0."""
+    num = num_slots(table)
+    mask = np.uint64(num - 1)
     for gram in grams:
         slot = gram >> np.uint64(20) & mask
         while table[slot] != NOTHING and table[slot] != gram:
             slot = (slot + np.uint64(1)) & mask
         table[slot] = gram
+        word, bit = _hint(gram, num)
+        table[word] |= bit
+
+
+@kernel
+def _hint(gram: np.uint64, num: int) -> tuple[int, np.uint64]:
+    """Where the bit lies that says whether a gram could be in a table of ``num`` slots."""
+    place = gram >> np.uint64(20) & np.uint64(8 * num - 1)
+    return num + np.int64(place >> np.uint64(6)), np.uint64(1) << (place & np.uint64(63))
 
 
 @kernel
 def count_hits(words: Array, ends: Array, size: int, mask: np.uint64, table: Array, hits: Array, seen: Array) -> None:
-    """For each text, how many of its grams were looked up (``seen``) and stand in the table (``hits``)."""
-    slots, start = np.uint64(table.size - 1), 0
+    """For each text, how many of its grams were looked up (``seen``) and stand in the table (``hits``).
+
+    Hints stay in the processor's caches, and few grams pass them; the slots would be waited for.
+    """
+    num, start = num_slots(table), 0
+    slots = np.uint64(num - 1)
     for text in range(ends.size):
         hits[text], seen[text] = 0, 0
         for at in range(start, ends[text] - size + 1):
@@ -164,6 +184,9 @@ def count_hits(words: Array, ends: Array, size: int, mask: np.uint64, table: Arr
             if value & mask != NOTHING:
                 continue
             seen[text] += 1
+            word, bit = _hint(value, num)
+            if table[word] & bit == NOTHING:
+                continue
             slot = value >> np.uint64(20) & slots
             while table[slot] != NOTHING and table[slot] != value:
                 slot = (slot + np.uint64(1)) & slots

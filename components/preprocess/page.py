@@ -1,19 +1,17 @@
 """The page of a preprocessing: how many documents each rule dropped, of each source, with samples of the dropped.
 
-In: the finished output folder and the report. Out: the bytes of one HTML file. In between: columns are read, never all
-texts at once; what was dropped is shown as text, escaped, and equal outputs give equal pages.
+In: the report, counts by source, and the rejects. Out: the bytes of one HTML file. In between: of the texts only
+samples of what was dropped are read; what was dropped is shown as text, escaped, and equal outputs give equal pages.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.core.documents import REJECTS, list_shards
+from components.core.documents import REJECTS
 from components.core.pages import Figure, Html, details, figures, page, percent, preformatted, section, table
 from components.core.plots import Interval, interval_chart
 from components.core.stage import Books, Report
@@ -23,11 +21,10 @@ PAGE = "page.html"
 _SAMPLES_OF_A_RULE, _SAMPLE_CHARACTERS = 3, 600
 
 
-def render(output: Path, report: Report, books: Books) -> bytes:
-    """The whole page of what stands in ``output``."""
-    dropped = _count(pq.read_table(output / REJECTS, columns=["source", "reason"]).to_pylist(), "source", "reason")
-    kept = sum((_count(pq.read_table(path, columns=["source"]).to_pylist(), "source") for path in list_shards(output)),
-               Counter[tuple[str, ...]]())  # fmt: skip
+def render(
+    output: Path, report: Report, books: Books, kept: Mapping[str, int], dropped: Mapping[tuple[str, str], int]
+) -> bytes:
+    """The whole page; ``kept`` are documents by source, ``dropped`` by source and rule."""
     lead = f"{books.kept:,} of {books.received:,} documents are kept; each of the others was dropped for one reason."
     return page(
         "Preprocessing",
@@ -37,10 +34,6 @@ def render(output: Path, report: Report, books: Books) -> bytes:
         section("Samples of what was dropped", *_samples(output / REJECTS)),
         lead=lead,
     )
-
-
-def _count(rows: list[dict[str, Any]], *keys: str) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(row[key] for key in keys) for row in rows)
 
 
 def _key_figures(report: Report, books: Books) -> Iterator[Figure]:
@@ -62,10 +55,10 @@ def _chart(books: Books) -> Html:
     return interval_chart("Documents dropped, by rule", bars, unit="documents") if bars else Html("")
 
 
-def _by_source(kept: Counter[tuple[str, ...]], dropped: Counter[tuple[str, ...]]) -> Html:
+def _by_source(kept: Mapping[str, int], dropped: Mapping[tuple[str, str], int]) -> Html:
     rules = sorted({rule for _, rule in dropped})
-    sources = sorted({source for source, *_ in (*kept, *dropped)})
-    rows = [(source, kept[source,], *(dropped[source, rule] for rule in rules)) for source in sources]
+    sources = sorted({*kept, *(source for source, _ in dropped)})
+    rows = [(source, kept.get(source, 0), *(dropped.get((source, rule), 0) for rule in rules)) for source in sources]
     return table("Documents of each source", ["source", "kept", *rules], rows)
 
 

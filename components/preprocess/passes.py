@@ -8,7 +8,7 @@ numbers for each row group and 65,536 for each source, never a table of the docu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -26,6 +26,7 @@ from components.preprocess.copies import Search, count_partitions, find_pairs, p
 from components.preprocess.page import PAGE, render
 from components.preprocess.pieces import (
     CleanedGroup,
+    FinishedGroup,
     HeldOut,
     Plan,
     ShardPiece,
@@ -58,14 +59,17 @@ class Passes:
         copies = self._find_copies(cleaned)
         numbers = range(len(copies))
         surveyed = list(self.workers.map(survey_group, self.plan, list(enumerate(copies)), "dividing"))
+        self._forget("cleaned")
         weighed = self.workers.map(weigh_group, (self.plan, self._held_out(surveyed)), numbers, "weighing")
         cuts = limits(_add(weighed), self.plan.config.max_source_bytes, self.plan.config.mixture)
-        counts = list(self.workers.map(finish_group, (self.plan, cuts), numbers, "cutting"))
-        shards = list(_shards([count["documents"] for count in counts], self.plan.config.shard_documents, output))
+        self._forget("divided")
+        finished = list(self.workers.map(finish_group, (self.plan, cuts), numbers, "cutting"))
+        self._forget("weighed")
+        shards = list(_shards([group.num_documents for group in finished], self.plan.config.shard_documents, output))
         for _ in self.workers.map(write_shard, self.plan, shards, "writing"):
             pass
         mended = sum((Counter(group.mended) for group in cleaned), Counter())
-        return self._report(documents, output, sum(map(Counter, counts), Counter()), mended)
+        return self._report(documents, output, finished, mended)
 
     def _clean(self, documents: Path) -> list[CleanedGroup]:
         groups = list(enumerate(list_row_groups(documents) or [None]))
@@ -89,14 +93,29 @@ class Passes:
             np.save(path, join_grams(parts, mask), allow_pickle=False)
         return HeldOut(path, int(mask))
 
-    def _report(self, documents: Path, output: Path, counts: Counter[str], mended: Counter[str]) -> Report:
+    def _forget(self, kind: str) -> None:
+        """Remove files that no later pass reads, so that the scratch folder holds the corpus about once."""
+        for path in self.plan.scratch.glob(f"{kind}-[0-9]*"):
+            path.unlink()
+
+    def _report(
+        self, documents: Path, output: Path, finished: list[FinishedGroup], mended: Mapping[str, int]
+    ) -> Report:
+        dropped_of_source = Counter[tuple[str, str]]()
         with RejectsWriter(output) as rejects:
             for path in (path for kind in _REJECTS for path in sorted(self.plan.scratch.glob(f"{kind}-[0-9]*"))):
-                rejects.write(pq.read_table(path))
-        books = Books(count_documents(documents), counts["documents"], rejects.dropped)
-        documents_of = {f"{name}_documents": counts[name] for name in SPLITS}
-        report = Report({**documents_of, "text_bytes": counts["bytes"], **mended}, books)
-        write_whole(output / PAGE, render(output, report, books))
+                table = pq.read_table(path)
+                rejects.write(table)
+                dropped_of_source.update(zip(table["source"].to_pylist(), table["reason"].to_pylist(), strict=True))
+        of_split, of_source = (
+            sum((Counter(group.of_split) for group in finished), Counter[str]()),
+            sum((Counter(group.of_source) for group in finished), Counter[str]()),
+        )
+        books = Books(count_documents(documents), sum(group.num_documents for group in finished), rejects.dropped)
+        documents_of = {f"{name}_documents": of_split[name] for name in SPLITS}
+        text_bytes = sum(group.num_bytes for group in finished)
+        report = Report({**documents_of, "text_bytes": text_bytes, **mended}, books)
+        write_whole(output / PAGE, render(output, report, books, of_source, dropped_of_source))
         return report
 
 

@@ -117,8 +117,18 @@ def weigh_group(shared: tuple[Plan, HeldOut], number: int) -> dict[str, Bytes]:
     return {str(name): _bytes_at(part) for (name,), part in kept.partition_by("source", as_dict=True).items()}
 
 
-def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> dict[str, int]:
-    """Cut sources to their limits and write a row group as it will stand; counts documents by split, and bytes."""
+@dataclass(frozen=True)
+class FinishedGroup:
+    """How many documents of a row group are kept, in all and by split and source, and their bytes of text."""
+
+    num_documents: int
+    num_bytes: int
+    of_split: Mapping[str, int]
+    of_source: Mapping[str, int]
+
+
+def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> FinishedGroup:
+    """Cut sources to their limits and write a row group as it will stand."""
     plan, limits = shared
     frame = pl.read_parquet(plan.place("weighed", number))
     limit = pl.col("source").replace_strict(limits, default=NUM_PLACES, return_dtype=pl.Int64)
@@ -131,8 +141,8 @@ def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> dict[str, 
     kept = frame.filter(pl.col("reason").is_null())
     _write(_table(kept, CORPUS), plan.place("finished", number))
     _write(_table(frame.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("late-rejects", number))
-    counts = Counter(kept["split"].to_list())
-    return {**counts, "documents": kept.height, "bytes": int(kept["text"].str.len_bytes().sum())}
+    of_split, of_source = Counter(kept["split"].to_list()), Counter(kept["source"].to_list())
+    return FinishedGroup(kept.height, int(kept["text"].str.len_bytes().sum()), of_split, of_source)
 
 
 @dataclass(frozen=True)

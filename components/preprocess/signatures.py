@@ -60,8 +60,8 @@ def collect_grams(words: Words, size: int, mask: np.uint64 = ALL) -> Array:
 
 
 def make_table(found: Array) -> Array:
-    """Grams as an open table, at most half full.  # [a power of two] uint64"""
-    table = np.zeros(1 << max(4, (2 * len(found)).bit_length()), np.uint64)
+    """Grams as an open table, at most half full, with hints behind it.  # [9/8 of a power of two] uint64"""
+    table = np.zeros((1 << max(4, (2 * len(found)).bit_length())) // 8 * 9, np.uint64)
     grams.fill_table(found, table)
     return table
 

@@ -231,8 +231,10 @@ def _enter_word(data: Array, start: int, end: int, slot: int, out: Array, first:
         slots[:] = -1
         used[:] = 0
         return
-    text[bytes_used : bytes_used + end - start] = data[start:end]
-    tokens[tokens_used : tokens_used + last - first] = out[first:last]
+    for i in range(end - start):
+        text[bytes_used + i] = data[start + i]
+    for i in range(last - first):
+        tokens[tokens_used + i] = out[first + i]
     places[words, 0], places[words, 1] = bytes_used, end - start
     places[words, 2], places[words, 3] = tokens_used, last - first
     slots[slot] = words

@@ -17,7 +17,7 @@ from components.validate.stage import (
 STAGES = {
     "validate@documents": Stage("validate@documents", DocumentsConfig, validate_documents, reads=reference_file),
     "validate@corpus": Stage("validate@corpus", CorpusConfig, validate_corpus, reads=reference_file),
-    "validate@tokens": Stage("validate@tokens", TokensConfig, validate_tokens),
+    "validate@tokens": Stage("validate@tokens", TokensConfig, validate_tokens, reads=reference_file),
     "check@": Stage("check@", ExamplesConfig, check_examples, place="applications.{}.check"),
 }
 

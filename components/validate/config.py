@@ -14,7 +14,19 @@ from components.core.pinned import PinnedFile
 from components.core.stage import Config
 
 
-class DocumentsConfig(Config):
+class DriftConfig(Config):
+    """How far a version of the sources may be from one that was accepted."""
+
+    reference: PinnedFile | None = Field(
+        None, description="an accepted profile.json of this check, to tell drift from; none does not compare"
+    )
+    on_drift: Literal["warning", "failure"] = Field("warning", description="what a change beyond these limits is")
+    max_share_change: float = Field(0.1, description="of a source's share of the documents", ge=0, le=1)
+    max_length_distance: float = Field(0.1, description="total variation of the lengths of a source", ge=0, le=1)
+    max_language_distance: float = Field(0.1, description="total variation of the languages of a source", ge=0, le=1)
+
+
+class DocumentsConfig(DriftConfig):
     """What the documents of ``ingest`` must be like."""
 
     min_documents: int = Field(100, description="documents there must be; an empty corpus always fails", ge=1)
@@ -34,13 +46,6 @@ class DocumentsConfig(Config):
         0.05, description="documents that may be set aside, for one reason and for all together", ge=0, lt=1
     )
 
-    reference: PinnedFile | None = Field(
-        None, description="an accepted profile.json of this check, to tell drift from; none does not compare"
-    )
-    on_drift: Literal["warning", "failure"] = Field("warning", description="what a change beyond these limits is")
-    max_share_change: float = Field(0.1, description="of a source's share of the documents", ge=0, le=1)
-    max_length_distance: float = Field(0.1, description="total variation of the lengths of a source", ge=0, le=1)
-    max_language_distance: float = Field(0.1, description="total variation of the languages of a source", ge=0, le=1)
     max_rule_change: float = Field(0.05, description="of the share of a source that a rule dropped", ge=0, le=1)
 
     @model_validator(mode="after")
@@ -68,7 +73,7 @@ class CorpusConfig(DocumentsConfig):
         return self
 
 
-class TokensConfig(Config):
+class TokensConfig(DriftConfig):
     """What the tokens of ``pack`` must be like; nothing can be set aside here, so every failure stops the chain."""
 
     min_windows: int = Field(1, description="training windows in each split", ge=1)
@@ -82,6 +87,7 @@ class TokensConfig(Config):
     max_repeated_window_share: float = Field(
         0.05, description="windows of a split whose tokens stood in an earlier window of it", ge=0, le=1
     )
+    max_vocabulary_distance: float = Field(0.1, description="total variation of train's token numbers", ge=0, le=1)
 
     @model_validator(mode="after")
     def _bytes_are_in_order(self) -> Self:

@@ -1,10 +1,10 @@
 """What a version of a source is like, and how far this one is from the last that was accepted.
 
-In: the table of ``features.measure``, what a stage dropped, and a reference. Out: a profile, and a table of distances,
-one row for each source that is in either. In between: the reference is a profile that was accepted and put into the
-project; params.yaml names it with its digest, so it is a value like any other: the cache sees it change, and
-both drivers compare with the same. A distance is the total variation of two histograms (half the sum of the absolute
-differences), a number from 0 to 1.
+In: the table of ``features.measure`` or of ``streams.measure``, what a stage dropped, and a reference. Out: a profile,
+and a table of distances, one row for each source that is in either. In between: the reference is a profile that was
+accepted and put into the project; params.yaml names it with its digest, so it is a value like any other: the cache
+sees it change, and both drivers compare with the same. A distance is the total variation of two histograms (half the
+sum of the absolute differences), a number from 0 to 1.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,8 +23,9 @@ from components.core.errors import InputError
 from components.core.pinned import PinnedFile
 
 FILE = "profile.json"
-_DIGITS = 6
+_DIGITS, _RANGES = 6, 64
 Shares = dict[str, float]
+Counts = npt.NDArray[np.int64]
 
 
 class SourceProfile(BaseModel):
@@ -36,18 +39,26 @@ class SourceProfile(BaseModel):
 
 
 class Profile(BaseModel):
-    """All sources. Lengths are by the power of two of the characters; rules by the share of documents they dropped."""
+    """All sources. Lengths are by the power of two; rules by the share of documents that they dropped.
+
+    Of tokens besides: ``vocabulary``, the shares of train's tokens by ranges of their numbers.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     sources: dict[str, SourceProfile]
+    vocabulary: Shares = {}
 
 
 def describe(measured: pl.DataFrame, subject: Path) -> Profile:
-    """The profile of a subject: its measured documents, and the documents that its stage dropped."""
-    dropped, named = _dropped(subject), measured.with_columns(pl.col("source").fill_null(""))
-    parts = {str(name): part for (name,), part in named.partition_by("source", as_dict=True).items()}
-    sources = {name: _source(part, dropped.get(name, {}), measured.height) for name, part in sorted(parts.items())}
-    return Profile(sources=sources)
+    """The profile of texts: their measured documents, and the documents that the stage dropped."""
+    return Profile(sources=_sources(measured, _dropped(subject), "num_characters"))
+
+
+def describe_tokens(measured: pl.DataFrame, counts: Counts) -> Profile:
+    """The profile of tokens: their measured documents, and how often each token stands in train."""
+    ranges = [int(part.sum()) for part in np.array_split(counts, _RANGES)]
+    vocabulary = {str(place): round(num / max(1, sum(ranges)), _DIGITS) for place, num in enumerate(ranges)}
+    return Profile(sources=_sources(measured, {}, "num_stream_tokens"), vocabulary=vocabulary)
 
 
 def read_reference(pinned: PinnedFile) -> Profile:
@@ -60,7 +71,8 @@ def read_reference(pinned: PinnedFile) -> Profile:
 
 
 def distances(now: Profile, before: Profile) -> pl.DataFrame:
-    """For each source: change of its share, distance of lengths and languages, largest change of a rule's rate.
+    """For each source: change of its share, distance of lengths and languages, largest change of a rule's rate;
+    and, the same for each, the distance of the vocabularies.
 
     A source that is only in one of both has its whole share as change, and nothing else to compare.
     """
@@ -69,7 +81,7 @@ def distances(now: Profile, before: Profile) -> pl.DataFrame:
     return pl.DataFrame([_row(name, now, before) for name in names], schema=schema)
 
 
-MEASURES = ("share_change", "length_distance", "language_distance", "rule_change")
+MEASURES = ("share_change", "length_distance", "language_distance", "rule_change", "vocabulary_distance")
 
 
 def _row(name: str, now: Profile, before: Profile) -> dict[str, Any]:
@@ -80,7 +92,7 @@ def _row(name: str, now: Profile, before: Profile) -> dict[str, Any]:
         row["length_distance"] = _variation(one.lengths, other.lengths)
         row["language_distance"] = _variation(one.languages, other.languages)
         row["rule_change"] = max(_differences(one.rules, other.rules), default=0.0)
-    return row
+    return row | {"vocabulary_distance": _variation(now.vocabulary, before.vocabulary)}
 
 
 def _differences(one: Shares, other: Shares) -> list[float]:
@@ -91,12 +103,22 @@ def _variation(one: Shares, other: Shares) -> float:
     return sum(sorted(_differences(one, other))) / 2
 
 
+def powers_of_two(lengths: pl.Series) -> pl.Series:
+    """The power of two at or below each length; 0 for an empty one."""
+    return lengths.cast(pl.Float64).clip(1).log(2).floor().cast(pl.Int64)
+
+
+def _sources(measured: pl.DataFrame, dropped: Mapping[str, Mapping[str, int]], length: str) -> dict[str, SourceProfile]:
+    named = measured.with_columns(pl.col("source").fill_null(""), length=pl.col(length))
+    parts = {str(name): part for (name,), part in named.partition_by("source", as_dict=True).items()}
+    return {name: _source(part, dropped.get(name, {}), measured.height) for name, part in sorted(parts.items())}
+
+
 def _source(part: pl.DataFrame, dropped: Mapping[str, int], total: int) -> SourceProfile:
     received = part.height + sum(dropped.values())
-    powers = part["num_characters"].cast(pl.Float64).clip(1).log(2).floor().cast(pl.Int64)
     return SourceProfile(
         share=round(part.height / total, _DIGITS),
-        lengths=_shares(powers),
+        lengths=_shares(powers_of_two(part["length"])),
         languages=_shares(part["language"].fill_null("")),
         rules={reason: round(num / received, _DIGITS) for reason, num in sorted(dropped.items())},
     )

@@ -12,6 +12,7 @@ from components.core import pages
 from components.core.pages import Figure, Html, number, percent
 from components.core.plots import Interval, interval_chart
 from components.core.tokens import SPLITS
+from components.validate.drift import powers_of_two
 from components.validate.features import SHARES
 from components.validate.verdict import Finding, Verdict
 
@@ -44,16 +45,18 @@ def texts_section(measured: pl.DataFrame) -> Html:
 
 def drift_section(moved: pl.DataFrame) -> Html:
     """How far each source is from the reference."""
+    moved = moved.drop(name for name in moved.columns[1:] if moved[name].is_null().all())
     rows = [[row["source"] or "(not stated)", *(row[name] for name in moved.columns[1:])] for row in moved.to_dicts()]
     names = ["source", *map(_words, moved.columns[1:])]
     return pages.section("Since the reference", pages.table("Distances of this version, from 0 to 1", names, rows))
 
 
-def splits_section(splits: pl.DataFrame) -> Html:
-    """What the splits look like in numbers."""
+def splits_section(splits: pl.DataFrame, documents: pl.DataFrame) -> Html:
+    """What the splits look like in numbers, and how long their documents are."""
     names = [name for name in splits.columns if name not in ("is_covered", "num_out_of_range")]
     rows = [[_words(name), *splits[name].to_list()] for name in names[1:]]
-    return pages.section("Measured", pages.table("Splits in numbers", ["measured", *splits["split"]], rows))
+    table = pages.table("Splits in numbers", ["measured", *splits["split"]], rows)
+    return pages.section("Measured", table, _lengths(documents["num_stream_tokens"]))
 
 
 def examples_section(measured: pl.DataFrame) -> Html:
@@ -130,6 +133,12 @@ def _sources(measured: pl.DataFrame) -> Html:
     if others := counts[_SOURCES:]:
         bars.append(Interval(f"{number(len(others))} others", sum(count for _, count in others)))
     return interval_chart("Documents by source", bars, unit="documents")
+
+
+def _lengths(lengths: pl.Series) -> Html:
+    counts = powers_of_two(lengths).rename("power").value_counts().sort("power").iter_rows()
+    bars = [Interval(f"{number(2**power)} to {number(2 ** (power + 1) - 1)}", count) for power, count in counts]
+    return interval_chart("Documents by length in tokens", bars, unit="documents") if bars else Html("")
 
 
 def _words(column: str) -> str:

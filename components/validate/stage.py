@@ -1,7 +1,7 @@
 """The stages ``validate@documents``, ``@corpus``, ``@tokens`` and ``check@APPLICATION``: measure, judge, tell.
 
 In: the folder that another stage made. Out: ``result.json`` (every expectation, its limit and what was observed),
-``quarantine.parquet`` (doc_id, reason), ``page.html`` and, of texts, ``profile.json`` (what drift is told from). In
+``quarantine.parquet`` (doc_id, reason), ``page.html`` and ``profile.json`` (what drift is told from). In
 between: texts are read once and only numbers about them go on, so neither a result nor a page can show a text. All
 files are written before a failed gate is raised.
 """
@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.core.stage import Report
-from components.validate.config import CorpusConfig, DocumentsConfig, ExamplesConfig, TokensConfig
+from components.validate.config import CorpusConfig, DocumentsConfig, DriftConfig, ExamplesConfig, TokensConfig
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from components.core.pages import Html
+    from components.validate.drift import Profile
     from components.validate.suites import Suite
+    from components.validate.verdict import Finding
 
 
-def reference_file(config: DocumentsConfig, *, subject: Path) -> list[Path]:
+def reference_file(config: DriftConfig, *, subject: Path) -> list[Path]:
     """The profile that the config pins, if it does."""
     return [Path(config.reference.path)] if config.reference else []
 
@@ -45,17 +48,17 @@ def validate_corpus(config: CorpusConfig, *, subject: Path, output: Path) -> Rep
 
 def validate_tokens(config: TokensConfig, *, subject: Path, output: Path) -> Report:
     """Check the token streams of ``pack``. Raises GateError naming expectation, observed value and limit."""
-    from components.validate import page, streams, suites
+    from components.validate import drift, page, streams, suites
     from components.validate.judge import judge
-    from components.validate.verdict import Verdict
 
-    documents, splits = streams.measure(subject)
+    measured = streams.measure(subject)
     findings = [
-        *judge(splits, "split", suites.token_splits(config)),
-        *judge(documents, "doc_id", suites.token_documents()),
+        *judge(measured.splits, "split", suites.token_splits(config)),
+        *judge(measured.documents, "doc_id", suites.token_documents()),
     ]
-    verdict = Verdict("tokens", documents.height, tuple(findings), "validate@tokens", "validate.tokens")
-    return verdict.write(output, page.draw(verdict, page.splits_section(splits)))
+    profile = drift.describe_tokens(measured.documents, measured.counts)
+    section = page.splits_section(measured.splits, measured.documents)
+    return _tell("tokens", config, measured.documents.height, findings, profile, section, output)
 
 
 def check_examples(config: ExamplesConfig, *, subject: Path, output: Path, key: str) -> Report:
@@ -77,18 +80,36 @@ def check_examples(config: ExamplesConfig, *, subject: Path, output: Path, key: 
 def _judge_texts(
     name: str, config: DocumentsConfig, suite: Suite, measured: pl.DataFrame, subject: Path, output: Path
 ) -> Report:
-    from components.core.files import write_json
-    from components.validate import drift, page, suites
+    from components.validate import drift, page
     from components.validate.judge import judge
-    from components.validate.verdict import Verdict, judge_quarantine
+    from components.validate.verdict import judge_quarantine
 
     findings = judge(measured, "doc_id", suite)
     findings.append(judge_quarantine(findings, measured.height, config.max_quarantined_share))
-    profile, sections = drift.describe(measured, subject), [page.texts_section(measured)]
+    profile = drift.describe(measured, subject)
+    return _tell(name, config, measured.height, findings, profile, page.texts_section(measured), output)
+
+
+def _tell(
+    name: str,
+    config: DriftConfig,
+    received: int,
+    findings: list[Finding],
+    profile: Profile,
+    section: Html,
+    output: Path,
+) -> Report:
+    """Compare with the reference, if there is one, and write everything down."""
+    from components.core.files import write_json
+    from components.validate import drift, page, suites
+    from components.validate.judge import judge
+    from components.validate.verdict import Verdict
+
     write_json(output / drift.FILE, profile.model_dump(mode="json"))
+    sections = [section]
     if config.reference:
         moved = drift.distances(profile, drift.read_reference(config.reference))
-        findings += judge(moved, "source", suites.drift(config))
+        findings = [*findings, *judge(moved, "source", suites.drift(config))]
         sections.append(page.drift_section(moved))
-    verdict = Verdict(name, measured.height, tuple(findings), f"validate@{name}", f"validate.{name}")
+    verdict = Verdict(name, received, tuple(findings), f"validate@{name}", f"validate.{name}")
     return verdict.write(output, page.draw(verdict, *sections))

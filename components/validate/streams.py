@@ -4,7 +4,7 @@ In: the folder of ``pack``. Out: two narrow tables, of documents and of splits. 
 pieces of four million tokens, so memory does not grow with them beyond one number per document and window.
 
 Documents, one row each, in the order of the streams:
-    doc_id, split
+    doc_id, split, source, language
     num_stream_tokens      from its offset to the next
     num_documented_tokens  as the table of documents says
     has_true_length        whether these two are the same
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,29 +40,41 @@ _HASH_SEED = 1
 Counts = npt.NDArray[np.int64]
 
 
-def measure(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Tables of documents and of splits. Raises InputError when files contradict the layout."""
+class Measured(NamedTuple):
+    """The tables of documents and of splits, and how often each token of the vocabulary stands in train."""
+
+    documents: pl.DataFrame
+    splits: pl.DataFrame
+    counts: Counts
+
+
+def measure(folder: Path) -> Measured:
+    """What is measured of a folder of packed tokens. Raises InputError when files contradict the layout."""
     layout = read_layout(folder)
     splits = [TokenSplit.open(folder, name) for name in SPLITS if name in layout.splits]
     total = sum(len(split.stream) for split in splits)
     with Progress("measuring tokens", total=total, unit="tokens") as progress:
-        documents, rows = [], []
+        documents, rows, train = [], [], np.zeros(layout.vocabulary_size, np.int64)
         for split in splits:
+            counts = count_tokens(split.stream, layout.vocabulary_size)
             documents.append(measure_documents(split, layout.end_of_text))
-            rows.append(measure_split(split, layout))
+            rows.append(measure_split(split, layout, counts))
+            train = counts[:-1] if split.name == "train" else train
             progress.advance(len(split.stream))
-    return pl.concat(documents), pl.DataFrame(rows)
+    return Measured(pl.concat(documents), pl.DataFrame(rows), train)
 
 
 def measure_documents(split: TokenSplit, end_of_text: int) -> pl.DataFrame:
     """The rows of one split's documents; where offsets and table differ in length, those that have both."""
-    table = pl.DataFrame(pl.from_arrow(split.documents().select(["doc_id", "num_tokens"])))
+    table = pl.DataFrame(pl.from_arrow(split.documents().select(["doc_id", "source", "language", "num_tokens"])))
     num = min(table.height, split.num_documents)
     ends = np.array(split.offsets)[: num + 1]
     marks = find(split.stream, end_of_text)
     before = np.searchsorted(marks, ends)
     return table.head(num).select(
         "doc_id",
+        "source",
+        "language",
         split=pl.lit(split.name),
         num_stream_tokens=pl.Series(np.diff(ends)),
         num_documented_tokens=pl.col("num_tokens"),
@@ -71,10 +84,9 @@ def measure_documents(split: TokenSplit, end_of_text: int) -> pl.DataFrame:
     )
 
 
-def measure_split(split: TokenSplit, layout: Layout) -> dict[str, object]:
-    """The row of one split."""
+def measure_split(split: TokenSplit, layout: Layout, counts: Counts) -> dict[str, object]:
+    """The row of one split; ``counts`` is what ``count_tokens`` gives."""
     table = split.documents()
-    counts = count_tokens(split.stream, layout.vocabulary_size)
     known, is_train = counts[: layout.vocabulary_size], split.name == "train"
     num_tokens, marks = len(split.stream), int(counts[layout.end_of_text])
     num_bytes = int(np.sum(table.column("num_bytes").to_numpy(), dtype=np.int64))

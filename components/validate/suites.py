@@ -19,7 +19,7 @@ from great_expectations.expectations.expectation import Expectation
 from components.core.examples import Asked
 from components.core.pages import number, percent
 from components.core.tokens import SPLITS
-from components.validate.config import CorpusConfig, DocumentsConfig, ExamplesConfig, TokensConfig
+from components.validate.config import CorpusConfig, DocumentsConfig, DriftConfig, ExamplesConfig, TokensConfig
 
 Suite = list[Expectation]
 
@@ -34,15 +34,18 @@ def corpus(config: CorpusConfig) -> Suite:
     return [*documents(config), *_division(config)]
 
 
-def drift(config: DocumentsConfig) -> Suite:
+def drift(config: DriftConfig) -> Suite:
     """What is expected of the table of ``drift.distances``; ``info`` is a warning that leaves the gate open."""
     severity = "info" if config.on_drift == "warning" else "critical"
     told = {
         "share_change": ("Sources have the share they had", config.max_share_change),
-        "length_distance": ("Texts of a source are as long as they were", config.max_length_distance),
+        "length_distance": ("Documents of a source are as long as they were", config.max_length_distance),
         "language_distance": ("A source speaks the languages it spoke", config.max_language_distance),
-        "rule_change": ("Rules drop as much of a source as they did", config.max_rule_change),
     }
+    if isinstance(config, DocumentsConfig):
+        told["rule_change"] = ("Rules drop as much of a source as they did", config.max_rule_change)
+    if isinstance(config, TokensConfig):
+        told["vocabulary_distance"] = ("Training uses the tokens that it used", config.max_vocabulary_distance)
     return [
         _expect(gx.ExpectColumnMaxToBeBetween, f"{column}_small", title, f"at most {percent(limit)} from the reference",
                 f"max_{column}", is_share=True, column=column, max_value=limit, severity=severity)

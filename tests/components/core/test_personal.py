@@ -70,6 +70,13 @@ def test_masking_twice_changes_nothing_more() -> None:
     assert sum(mask(once.texts).counts.values()) == 0
 
 
+def test_many_matches_in_one_text_take_linear_time() -> None:
+    text = b"write to a@example.org or 86.121.97.248, " * 20_000
+    started = time.process_time()
+    assert len(find(text)) == 40_000
+    assert time.process_time() - started < 3.0
+
+
 @pytest.mark.parametrize("unit", ["a@", "1 ", "0:", "+1", "(", "-----BEGIN PRIVATE KEY-----", "password='", "A1", "1."])
 def test_the_worst_texts_take_linear_time(unit: str) -> None:
     def seconds(num_bytes: int) -> float:

@@ -10,8 +10,16 @@ from components.core.errors import GateError, InputError
 from components.core.files import read_json, sha256_file
 from components.core.params import parse
 from components.core.stage import Report
-from components.validate import CorpusConfig, validate_corpus
-from tests.components.validate.world import CONFIGS, make_documents, write_documents
+from components.validate import CorpusConfig, TokensConfig, validate_corpus, validate_tokens
+from tests.components.validate.world import (
+    CONFIGS,
+    VOCABULARY,
+    make_documents,
+    make_split,
+    make_tokens,
+    write_documents,
+    write_tokens,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -91,6 +99,54 @@ def test_a_planted_change_warns_or_closes_the_gate(
     with pytest.raises(GateError, match=name):
         check(tmp_path / "failed", rows, dropped, reference=pinned, on_drift="failure")
     assert findings(tmp_path / "failed")[name]["state"] == "failed"
+
+
+def check_tokens(folder: Path, splits: dict[str, Any], **values: Any) -> Report:
+    """Write packed tokens and validate them into ``folder / "out"``."""
+    for name in ("subject", "out"):
+        (folder / name).mkdir(parents=True)
+    write_tokens(folder / "subject", splits)
+    config = parse({**CONFIGS["validate@tokens"], **values}, TokensConfig, "test")
+    return validate_tokens(config, subject=folder / "subject", output=folder / "out")
+
+
+def other_words(splits: dict[str, Any]) -> None:
+    stream = splits["train"]["stream"]
+    stream[stream > VOCABULARY // 2] = VOCABULARY // 2
+
+
+def other_source(splits: dict[str, Any]) -> None:
+    splits["train"]["table"]["source"][:30] = ["another"] * 30
+
+
+def longer_documents(splits: dict[str, Any]) -> None:
+    splits["train"] = make_split("train", 20, 7, repeat=3)
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [
+        (other_words, "vocabulary_distance_small"),
+        (other_source, "share_change_small"),
+        (longer_documents, "length_distance_small"),
+    ],
+)
+def test_tokens_that_moved_warn_or_close_the_gate(
+    plant: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_tokens(tmp_path / "before", make_tokens())
+    path = Path("before", "out", "profile.json")
+    reference = {"path": str(path), "sha256": sha256_file(path)}
+    assert check_tokens(tmp_path / "same", make_tokens(), reference=reference).metrics["warnings"] == 0
+    splits = make_tokens()
+    plant(splits)
+    limits = {"min_vocabulary_use": 0.1, "min_entropy_bits": 1.0}
+    check_tokens(tmp_path / "warned", splits, reference=reference, **limits)
+    assert findings(tmp_path / "warned")[name]["state"] == "warned"
+    assert "Documents by length in tokens" in page(tmp_path / "warned")
+    with pytest.raises(GateError, match=name):
+        check_tokens(tmp_path / "failed", splits, reference=reference, on_drift="failure", **limits)
 
 
 def page(folder: Path) -> str:

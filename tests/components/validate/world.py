@@ -68,10 +68,10 @@ def make_tokens() -> dict[str, Row]:
     }
 
 
-def make_split(name: str, num: int, seed: int) -> Row:
-    """``num`` documents of 20 to 40 tokens, each token three bytes long."""
+def make_split(name: str, num: int, seed: int, repeat: int = 1) -> Row:
+    """``num`` documents of 20 to 40 tokens (times ``repeat``), each token three bytes long."""
     draw = np.random.default_rng(seed)
-    texts = [draw.integers(1, VOCABULARY, size=draw.integers(20, 41)) for _ in range(num)]
+    texts = [draw.integers(1, VOCABULARY, size=repeat * draw.integers(20, 41)) for _ in range(num)]
     stream = np.concatenate([np.append(text, END_OF_TEXT) for text in texts])
     lengths = [len(text) + 1 for text in texts]
     table = {
