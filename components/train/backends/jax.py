@@ -1,10 +1,9 @@
-"""One step of training in JAX, compiled whole: for graphics cards, where TensorFlow has no flash attention.
+"""One step of training in JAX: for graphics cards, where TensorFlow has no flash attention.
 
-In: a model built on Keras' JAX backend, a batch of windows. Out: the model one step on. In between: the step is a
-pure function of the weights and of what the optimizer remembers; the variables of the model are set to its results.
-The loss and its gradient are those of ``components.model.formulas``, so the logits of one part of a batch exist whole:
-``num_accumulations`` makes the parts smaller. Devices take turns at the parts, exchange whole gradients, and all add
-them up in the order of the parts: how many devices there are does not change the sum.
+In: a model built on Keras' JAX backend, a batch of windows. Out: the model one step on. In between: a step is three
+pure functions of what a device holds, each compiled whole; the variables of the model are set to their results. The
+devices share out the parts of a batch, exchange whole gradients, and all add them up in the order of the parts: how
+many devices there are does not change the sum.
 """
 
 from __future__ import annotations

@@ -90,12 +90,17 @@ def test_a_server_that_is_stopped_and_started_while_a_model_trains_gets_every_nu
             run(step, {"loss": 1 / step})
         assert time.monotonic() - begin < 0.5  # a training never waits
 
+    def is_told():
+        told.append(capsys.readouterr().err)
+        return "they are delivered later" in "".join(told)
+
+    told = []
     with serving(workspace, command, port):
         run = live.open_live_run("e" * 64, {"seed": 1}, "tiny")
         tell(1, 2, 3)
         wait_until(losses, [1, 2, 3])
     tell(4, 5)
-    wait_until(lambda: "they are delivered later" in capsys.readouterr().err, True)
+    wait_until(is_told, True)
     tell(6)
     with serving(workspace, command, port):
         wait_until(losses, [1, 2, 3, 4, 5, 6])

@@ -20,9 +20,11 @@ import json, sys
 from components.model.backends import settle_backend
 settle_backend("jax")
 import numpy as np
+from components.model.backends import jax_kernels
 from components.train.backends.jax import JaxStep
 from tests.components.model.world import SIZES, make_model, make_tokens
 
+jax_kernels._MOST_LOGITS = 16  # so that there are several groups
 sizes, options, places, weights = json.loads(sys.argv[1])
 config = type(SIZES)(**sizes)
 def steps(numbers, step):
