@@ -1,9 +1,9 @@
-"""How long a training step takes, ours beside PyTorch of the same shape, and beside the plain formulas.
+"""How long a training step takes, ours beside PyTorch of the same shape, or beside the plain formulas.
 
     python -m tests.benchmarks.train_step --peer /path/to/python/with/torch [--preload libjemalloc.so.2]
     python -m tests.benchmarks.train_step --sizes medium --type float32 --rounds 5
 
-In: an interpreter with PyTorch (none: ours alone), an allocator for it. Out: for each arrangement, milliseconds of wall
+In: an interpreter with PyTorch (none: ours beside the plain formulas), an allocator for it. Out: for each arrangement, milliseconds of wall
 and of processors for a step (medians), tokens/s, and the share that the step's operations are of the fastest matrix
 products of this machine. In between: each arrangement runs in a process of its own; they take turns, a step each, so
 that whatever else the machine does falls on all of them. PyTorch's own cache keeps what it compiles: where the time is
@@ -42,18 +42,22 @@ Step = Callable[[Any], object]
 
 def main(options: argparse.Namespace) -> None:
     """Print a line for each arrangement, then what a step costs beside its tensors."""
-    arms = {"ours": start(sys.executable, "ours", options), "plain formulas": start(sys.executable, "plain", options)}
+    arms = {"ours": start(sys.executable, "ours", options)}
     if options.peer:
         arms["PyTorch"] = start(options.peer, "torch", options)
         arms["PyTorch, loss in chunks, allocator"] = start(options.peer, "chunked", options, options.preload)
-    for worker in arms.values():
-        ask(worker)  # compiles
-        ask(worker)
+    else:
+        arms["plain formulas"] = start(sys.executable, "plain", options)
+    for _ in range(2):  # all compile at once
+        for worker in arms.values():
+            tell(worker, "step")
+        for worker in arms.values():
+            hear(worker)
     turns: dict[str, list[Any]] = {name: [] for name in arms}
     for _ in range(options.rounds):
         for name, worker in arms.items():
             turns[name].append(ask(worker))
-    peak = max(ask(arms[name], "peak") for name in arms if name != "PyTorch, loss in chunks, allocator")
+    peak = max(ask(worker, "peak") for worker in arms.values())
     for worker in arms.values():
         worker.stdin.close()
         worker.wait()
@@ -85,7 +89,15 @@ def start(python: str, arm: str, options: argparse.Namespace, preload: str = "")
 
 def ask(worker: subprocess.Popen[str], what: str = "step") -> Any:
     """Seconds of wall and of processors of a step, or FLOP/s."""
+    tell(worker, what)
+    return hear(worker)
+
+
+def tell(worker: subprocess.Popen[str], what: str) -> None:
     print(what, file=worker.stdin, flush=True)
+
+
+def hear(worker: subprocess.Popen[str]) -> Any:
     return json.loads(worker.stdout.readline())
 
 
@@ -194,7 +206,7 @@ def seconds_of_loop(few: int = 100, many: int = 2100) -> float:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="time a training step, ours beside PyTorch")
-    parser.add_argument("--peer", default="", help="an interpreter with PyTorch; none: ours alone")
+    parser.add_argument("--peer", default="", help="an interpreter with PyTorch; none: the plain formulas")
     parser.add_argument("--preload", default="", help="an allocator for PyTorch with its loss in chunks")
     parser.add_argument("--sizes", choices=SHAPES, default="seed")
     parser.add_argument("--type", choices=["float32", "bfloat16"], default="bfloat16")
