@@ -3,11 +3,11 @@
     python -m tests.benchmarks.train_step --peer /path/to/python/with/torch [--preload libjemalloc.so.2]
     python -m tests.benchmarks.train_step --sizes medium --type float32 --rounds 5
 
-In: an interpreter with PyTorch (none: ours beside the plain formulas), an allocator for it. Out: for each arrangement, milliseconds of wall
-and of processors for a step (medians), tokens/s, and the share that the step's operations are of the fastest matrix
-products of this machine. In between: each arrangement runs in a process of its own; they take turns, a step each, so
-that whatever else the machine does falls on all of them. PyTorch's own cache keeps what it compiles: where the time is
-limited, run once with ``--rounds 0`` before.
+In: an interpreter with PyTorch (none: ours beside the plain formulas), an allocator for it. Out: for each arrangement,
+milliseconds of wall and of processors for a step (medians), tokens/s, and the share that the step's operations are of
+the fastest matrix products of this machine. In between: each arrangement runs in a process of its own; all compile at
+once and then take turns, a step each, so that whatever else the machine does falls on all of them. PyTorch's own cache
+keeps what it compiles: where the time is limited, run once with ``--rounds 0`` before.
 """
 
 from __future__ import annotations
@@ -42,17 +42,7 @@ Step = Callable[[Any], object]
 
 def main(options: argparse.Namespace) -> None:
     """Print a line for each arrangement, then what a step costs beside its tensors."""
-    arms = {"ours": start(sys.executable, "ours", options)}
-    if options.peer:
-        arms["PyTorch"] = start(options.peer, "torch", options)
-        arms["PyTorch, loss in chunks, allocator"] = start(options.peer, "chunked", options, options.preload)
-    else:
-        arms["plain formulas"] = start(sys.executable, "plain", options)
-    for _ in range(2):  # all compile at once
-        for worker in arms.values():
-            tell(worker, "step")
-        for worker in arms.values():
-            hear(worker)
+    arms = start_all(options)
     turns: dict[str, list[Any]] = {name: [] for name in arms}
     for _ in range(options.rounds):
         for name, worker in arms.items():
@@ -64,6 +54,22 @@ def main(options: argparse.Namespace) -> None:
     if options.rounds:
         report(options, turns, peak)
         print(f"the loop around a step: {1000 * seconds_of_loop():.2f} ms")
+
+
+def start_all(options: argparse.Namespace) -> dict[str, subprocess.Popen[str]]:
+    """A worker for each arrangement, which has taken two steps: the first one compiles."""
+    arms = {"ours": start(sys.executable, "ours", options)}
+    if options.peer:
+        arms["PyTorch"] = start(options.peer, "torch", options)
+        arms["PyTorch, loss in chunks, allocator"] = start(options.peer, "chunked", options, options.preload)
+    else:
+        arms["plain formulas"] = start(sys.executable, "plain", options)
+    for _ in range(2):
+        for worker in arms.values():
+            tell(worker, "step")
+        for worker in arms.values():
+            hear(worker)
+    return arms
 
 
 def report(options: argparse.Namespace, turns: dict[str, list[Any]], peak: float) -> None:
