@@ -68,7 +68,7 @@ def render(stage: str, lines: Sequence[Line], *, is_whole: bool) -> bytes:
                "of this machine's fastest matrix products"),
         Figure("steps", len(lines), f"{'a whole run' if is_whole else 'so far'}, {whole:,.0f} seconds"),
     )  # fmt: skip
-    speeds = {"tokens per second": [(line["step"], line["tokens_per_second"]) for line in lines]}
+    speeds = {"tokens/s": [(line["step"], line["tokens_per_second"]) for line in lines]}
     return page(
         f"Where the time of {stage} went",
         summary,
@@ -78,7 +78,7 @@ def render(stage: str, lines: Sequence[Line], *, is_whole: bool) -> bytes:
             paragraph("What does not happen in every step is spread over all of them. The matrix products are what "
                       "they would take at the peak; what a step takes beyond that is the rest of its work."),
         ),
-        section("Speed", line_chart("Tokens per second by step", speeds, x="step", y="tokens per second")),
+        section("Speed", line_chart("Tokens per second by step", speeds, x="step", y="tokens/s")),
         lead="Times of the machine that this ran on; no part of the artifact, which is the same wherever it is made.",
     )  # fmt: skip
 
