@@ -204,8 +204,9 @@ def _add_serve(commands: Any) -> None:
         from flows.serve import serve
 
         names = ("which", "host", "port", "num_slots", "requests_per_minute", "timeout_seconds", "drain_seconds",
-                 "log_text")  # fmt: skip
-        return serve({name: getattr(options, name) for name in names})
+                 "log_text", "weights")  # fmt: skip
+        values = {name: getattr(options, name) for name in names}
+        return serve({**values, "allowed_hosts": tuple(options.allowed_hosts)})
 
     text = """
 OpenAI's completions and chat, a playground, /healthz, /readyz and /metrics. The version behind the alias answers;
@@ -217,6 +218,10 @@ PEDIGREE_API_KEYS, separated by commas; without them everybody is let in.
                         help="alias, number or digest (default: champion)")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
+    parser.add_argument("--allow-host", dest="allowed_hosts", action="append", default=[], metavar="NAME",
+                        help="a name by which it may be asked, beside localhost and numeric addresses")  # fmt: skip
+    parser.add_argument("--weights", default="float32", choices=("float32", "int8"),
+                        help="int8 writes faster and rounds the weights to one byte (default: float32)")  # fmt: skip
     parser.add_argument("--slots", dest="num_slots", type=int, default=32, help="texts at once (default: 32)")
     parser.add_argument("--requests-per-minute", type=int, default=0, metavar="N",
                         help="of one key, or of one address (default: no limit)")  # fmt: skip

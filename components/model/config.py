@@ -48,13 +48,6 @@ class ModelConfig(Config):
         """Heads that have keys and values of their own."""
         return self.num_key_value_heads or self.num_heads
 
-    @property
-    def is_gpt_2(self) -> bool:
-        """Whether all choices are those of GPT-2 (Radford et al. 2019), whatever the sizes."""
-        choices = (self.norm, self.activation, self.positions, self.output)
-        grouped = self.key_value_heads != self.num_heads
-        return choices == ("layer_norm", "gelu", "learned", "tied") and not grouped
-
 
 def debug() -> ModelConfig:
     """Small enough for a test."""

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from components.model.config import ModelConfig
 from components.model.decoding_kernels import (
+    LANES,
     MOST_TOP,
     PANEL,
     Choices,
@@ -191,10 +192,11 @@ def _widened(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
 
 
 def _empty_memories(config: ModelConfig, num_slots: int) -> Memories:
-    num_blocks = -(-config.context_tokens // PANEL)
-    shape = (num_slots, config.num_layers, config.key_value_heads, num_blocks, config.head_width, PANEL)
-    seen = np.zeros((num_slots, config.vocabulary_size), np.bool_)
-    return Memories(np.zeros(shape, np.float32), np.zeros(shape, np.float32), seen)
+    width, num_blocks = config.head_width, -(-config.context_tokens // PANEL)
+    shape = (num_slots, config.num_layers, config.key_value_heads, num_blocks)
+    keys = np.zeros((*shape, width, PANEL), np.float32)
+    values = np.zeros((*shape, PANEL, width + -width % LANES), np.float32)
+    return Memories(keys, values, np.zeros((num_slots, config.vocabulary_size), np.bool_))
 
 
 def _no_choices(num_slots: int) -> Choices:
@@ -213,7 +215,8 @@ def _room(config: ModelConfig, num_rows: int) -> Scratch:
     inner = config.feed_forward_width * (2 if config.activation == "swiglu" else 1)
     return Scratch(
         rows(width), rows(width), rows(joined), rows(width), rows(inner),
-        _widened(np.zeros(config.context_tokens, np.float32)), rows(vocabulary), np.zeros(vocabulary, np.float32),
+        _widened(np.zeros(config.context_tokens, np.float32)), _widened(np.zeros(config.head_width, np.float32)),
+        rows(vocabulary), np.zeros(vocabulary, np.float32),
     )  # fmt: skip
 
 

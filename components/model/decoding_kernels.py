@@ -25,6 +25,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 PANEL = 64  # columns of a panel, positions of a block: four registers of 16 numbers
+LANES = 16  # numbers of a vector
 MOST_TOP = 20  # likeliest tokens that are told beside the chosen one
 
 Floats = npt.NDArray[np.float32]
@@ -76,10 +77,10 @@ class Weights(NamedTuple):
 
 
 class Memories(NamedTuple):
-    """What each slot has read, in blocks of 64 positions: all loops of attention run over a block's positions."""
+    """What each slot has read, in blocks of 64 positions."""
 
     keys: Floats  # [S, L, G, C / 64, K, 64]
-    values: Floats  # [S, L, G, C / 64, K, 64]
+    values: Floats  # [S, L, G, C / 64, 64, K in whole vectors]
     seen: npt.NDArray[np.bool_]  # which tokens a slot has read or written  # [S, V]
 
 
@@ -121,12 +122,13 @@ class Scratch(NamedTuple):
     mixed: Floats  # [R, D]
     inner: Floats  # [R, I]
     scores: Floats  # [C], whole blocks
+    mean: Floats  # [K], whole vectors
     logits: Floats  # [R, V]
     weights: Floats  # of the tokens among which to choose  # [V]
 
 
-_LANES = 16
-_VECTOR = ir.VectorType(ir.FloatType(), _LANES)
+_CHAINS = 8  # sums side by side hide how long one multiplication and addition takes
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _INDEX, _INT = ir.IntType(64), ir.IntType(32)
 # A tile's sums stay in registers: AVX-512 has 32 of 16 numbers, room for 6 rows by 4; others 16 of 8, for 6 by 1.
 _VECTORS = 4 if binding.get_host_cpu_features().get("avx512f") else 1
@@ -148,12 +150,21 @@ def _tile(num_rows: int) -> Any:
                 for kind, value in zip(signature.args, arguments, strict=True)
             )
             rows = [builder.gep(x, [_sum_of(builder, x_at, x_width, i)]) for i in range(num_rows)]
-            sums = _sums(builder, rows, builder.gep(panels, [panel_at]), depth)
+            panel = builder.gep(panels, [panel_at])
+
+            def add(k: Any, sums: list[Any]) -> list[Any]:
+                at = builder.gep(panel, [builder.mul(k, _INDEX(PANEL))])
+                columns = [_load(builder, builder.gep(at, [_INDEX(n * LANES)])) for n in range(_VECTORS)]
+                factors = [_spread(builder, builder.gep(row, [k])) for row in rows]
+                pairs = [(factor, column) for factor in factors for column in columns]
+                return [_multiply_add(builder, *pair, total) for pair, total in zip(pairs, sums, strict=True)]
+
+            sums = _loop(builder, depth, 1, num_rows * _VECTORS, add)
             for n in range(_VECTORS):
-                scale = _load(builder, builder.gep(scales, [builder.add(column, _INDEX(n * _LANES))]))
-                for i, row in enumerate(sums):
-                    place = builder.gep(out, [builder.add(_sum_of(builder, out_at, out_width, i), _INDEX(n * _LANES))])
-                    _store(builder, _multiply_add(builder, row[n], scale, _load(builder, place)), place)
+                scale = _load(builder, builder.gep(scales, [builder.add(column, _INDEX(n * LANES))]))
+                for i, total in enumerate(sums[n::_VECTORS]):
+                    place = builder.gep(out, [builder.add(_sum_of(builder, out_at, out_width, i), _INDEX(n * LANES))])
+                    _store(builder, _multiply_add(builder, total, scale, _load(builder, place)), place)
             return context.get_dummy_value()
 
         index = types.intp
@@ -162,40 +173,61 @@ def _tile(num_rows: int) -> Any:
     return tile
 
 
-def _sums(builder: ir.IRBuilder, rows: list[Any], panel: Any, depth: Any) -> list[list[Any]]:
-    """Σ_k row[k] · panel[k], by row and vector: a loop over k whose sums live in registers."""
+def _loop(
+    builder: ir.IRBuilder, end: Any, step: int, num_sums: int, add: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """Sums that live in registers: from 0, longer by ``add(k, sums)`` for k = 0, step, … below ``end``."""
     before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
     builder.branch(loop)
     builder.position_at_end(loop)
-    k = builder.phi(_INDEX)
-    sums = [[builder.phi(_VECTOR) for _ in range(_VECTORS)] for _ in rows]
-    at = builder.gep(panel, [builder.mul(k, _INDEX(PANEL))])
-    weights = [_load(builder, builder.gep(at, [_INDEX(n * _LANES)])) for n in range(_VECTORS)]
-    longer = [
-        [_multiply_add(builder, factor, weight, total) for weight, total in zip(weights, row, strict=True)]
-        for factor, row in zip([_spread(builder, builder.gep(row, [k])) for row in rows], sums, strict=True)
-    ]
-    following = builder.add(k, _INDEX(1))
-    for phi, first, then in [(k, _INDEX(0), following), *(
-        (phi, _VECTOR([0.0] * _LANES), then)
-        for row, others in zip(sums, longer, strict=True) for phi, then in zip(row, others, strict=True)
-    )]:  # fmt: skip
-        phi.add_incoming(first, before)
+    k, sums = builder.phi(_INDEX), [builder.phi(_VECTOR) for _ in range(num_sums)]
+    longer, following = add(k, sums), builder.add(k, _INDEX(step))
+    starts = [_INDEX(0), *[_VECTOR([0.0] * LANES)] * num_sums]
+    for phi, start, then in zip([k, *sums], starts, [following, *longer], strict=True):
+        phi.add_incoming(start, before)
         phi.add_incoming(then, loop)
-    builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+    builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
     builder.position_at_end(after)
     return longer
 
 
-def _sum_of(builder: ir.IRBuilder, at: Any, width: Any, row: int) -> Any:
-    return builder.add(at, builder.mul(width, _INDEX(row)))
+@intrinsic
+def _weigh(_typing, weights, values, at, width, count, out, out_at):  # type: ignore[no-untyped-def]
+    """Sixteen numbers of out = Σ_t weights[t] · values[at + t · width …] for t below ``count``, whole ``_CHAINS``."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        weights, values, at, width, count, out, out_at = (
+            context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+            for kind, value in zip(signature.args, arguments, strict=True)
+        )
+
+        def add(t: Any, sums: list[Any]) -> list[Any]:
+            longer = []
+            for chain, total in enumerate(sums):
+                place = builder.add(t, _INDEX(chain))
+                row = _load(builder, builder.gep(values, [_sum_of(builder, at, width, place)]))
+                longer.append(_multiply_add(builder, _spread(builder, builder.gep(weights, [place])), row, total))
+            return longer
+
+        first, *others = _loop(builder, count, _CHAINS, _CHAINS, add)
+        for other in others:
+            first = builder.fadd(first, other)
+        _store(builder, first, builder.gep(out, [out_at]))
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(weights, values, index, index, index, out, index), generate
+
+
+def _sum_of(builder: ir.IRBuilder, at: Any, width: Any, row: Any) -> Any:
+    return builder.add(at, builder.mul(width, _INDEX(row) if isinstance(row, int) else row))
 
 
 def _load(builder: ir.IRBuilder, place: Any) -> Any:
     """Sixteen neighbouring numbers; those of one byte become float32."""
     if place.type.pointee == ir.FloatType():
         return builder.load(builder.bitcast(place, _VECTOR.as_pointer()), align=4)
-    narrow, wide = (ir.VectorType(ir.IntType(bits), _LANES) for bits in (8, 32))
+    narrow, wide = (ir.VectorType(ir.IntType(bits), LANES) for bits in (8, 32))
     found = builder.load(builder.bitcast(place, narrow.as_pointer()), align=1)
     return builder.sitofp(builder.sext(found, wide), _VECTOR)
 
@@ -208,12 +240,12 @@ def _spread(builder: ir.IRBuilder, place: Any) -> Any:
     """The number at a place in every lane."""
     nothing = ir.Constant(_VECTOR, ir.Undefined)
     one = builder.insert_element(nothing, builder.load(place), _INT(0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_INT, _LANES), [0] * _LANES))
+    return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES))
 
 
 def _multiply_add(builder: ir.IRBuilder, a: Any, b: Any, c: Any) -> Any:
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    return builder.call(builder.module.declare_intrinsic(f"llvm.fma.v{_LANES}f32", (), kind), [a, b, c])
+    return builder.call(builder.module.declare_intrinsic(f"llvm.fma.v{LANES}f32", (), kind), [a, b, c])
 
 
 _tile_1, _tile_2, _tile_4, _tile_6 = _tile(1), _tile(2), _tile(4), _tile(6)
@@ -226,7 +258,7 @@ def _add_product(x, panels, scales, out):  # type: ignore[no-untyped-def]
     x [R, at least N], panels [P, N, 64], scales [P · 64], out [R, P · 64].
     """
     num_rows, depth, x_width, width = x.shape[0], panels.shape[1], x.shape[1], out.shape[1]
-    for column in range(0, width, _LANES * _VECTORS):
+    for column in range(0, width, LANES * _VECTORS):
         panel = (column // PANEL * depth) * PANEL + column % PANEL
         r = 0
         while r + 6 <= num_rows:
@@ -341,10 +373,10 @@ def _highest(values):  # type: ignore[no-untyped-def]
 
 
 @_grouped
-def _attend(query, keys, values, position, scores, out):  # type: ignore[no-untyped-def]
+def _attend(query, keys, values, position, scores, mean, out):  # type: ignore[no-untyped-def]
     """softmax(query · keys / √K) · values over positions 0 to ``position``, one head of one row.
 
-    query [K], keys and values [blocks, K, 64], out [K]. The rest of the last block gets no weight.
+    query [K], keys [blocks, K, 64], values [blocks, 64, K], out [K]. The rest of the last block gets no weight.
     """
     head_width, count = query.shape[0], position + 1
     num_blocks = (count + PANEL - 1) // PANEL
@@ -368,16 +400,11 @@ def _attend(query, keys, values, position, scores, out):  # type: ignore[no-unty
         whole_blocks[t] = _exponential(whole_blocks[t] - most)
     whole_blocks[count:] = _ZERO
     total = _sum(whole_blocks)
+    width, whole_chains = values.shape[2], (count + _CHAINS - 1) // _CHAINS * _CHAINS
+    for k in range(0, width, LANES):
+        _weigh(scores, values, k, width, whole_chains, mean, k)
     for k in range(head_width):
-        out[k] = _ZERO
-    for block in range(num_blocks):
-        for k in range(head_width):
-            mean = _ZERO
-            for t in range(PANEL):
-                mean += scores[block * PANEL + t] * values[block, k, t]
-            out[k] += mean
-    for k in range(head_width):
-        out[k] /= total
+        out[k] = mean[k] / total
 
 
 @_grouped
@@ -393,11 +420,11 @@ def _remember(joined, memories, layer, rows):  # type: ignore[no-untyped-def]
             for k in range(head_width):
                 at = first_key + h * head_width + k
                 keys[h, block, k, place] = joined[r, at]
-                values[h, block, k, place] = joined[r, all_keys + at]
+                values[h, block, place, k] = joined[r, all_keys + at]
 
 
 @_grouped
-def _mix(joined, memories, layer, rows, scores, mixed):  # type: ignore[no-untyped-def]
+def _mix(joined, memories, layer, rows, scores, mean, mixed):  # type: ignore[no-untyped-def]
     """Attention of every row; neighbouring heads of queries share keys and values (Ainslie et al. 2023)."""
     num_shared, head_width = memories.keys.shape[2], memories.keys.shape[4]
     num_heads = joined.shape[1] // head_width - 2 * num_shared
@@ -405,7 +432,7 @@ def _mix(joined, memories, layer, rows, scores, mixed):  # type: ignore[no-untyp
         for h in range(num_heads):
             part, shared = slice(h * head_width, (h + 1) * head_width), h * num_shared // num_heads
             keys, values = memories.keys[rows.slots[r], layer, shared], memories.values[rows.slots[r], layer, shared]
-            _attend(joined[r, part], keys, values, rows.positions[r], scores, mixed[r, part])
+            _attend(joined[r, part], keys, values, rows.positions[r], scores, mean, mixed[r, part])
 
 
 @_grouped
@@ -439,7 +466,7 @@ def _add_attention(weights, memories, scratch, rows, layer, x):  # type: ignore[
             turned = joined[r, : size - memories.keys.shape[2] * head_width]
             _turn(turned, weights.cosines[rows.positions[r]], weights.sines[rows.positions[r]])
     _remember(joined[:, :size], memories, layer, rows)
-    _mix(joined[:, :size], memories, layer, rows, scratch.scores, mixed)
+    _mix(joined[:, :size], memories, layer, rows, scratch.scores, scratch.mean, mixed)
     _add_layer(mixed, weights.attention_output, layer, x)
 
 

@@ -8,7 +8,7 @@
     POST /v1/completions           go on with a text
     POST /v1/chat/completions      go on with a conversation
 
-``NAME`` is the registered name, which follows the alias, or ``name@number`` for one version.
+``NAME`` is the registered name, which follows the alias of the server; any alias; or ``name@number`` for one version.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ class Service:
     def __init__(self, config: ServeConfig, source: Source) -> None:
         self.config, self.is_draining = config, False
         self.bell = Bell(asyncio.get_running_loop())
-        self.versions = Versions(source, which=config.which, num_slots=config.num_slots,
-                                 most_versions=config.most_versions, wake=self.bell.wake)  # fmt: skip
+        self.versions = Versions(source, config, self.bell.wake)
         self.watch = Watch(self.versions)
 
     @property
@@ -135,7 +134,8 @@ def _add_models(app: FastAPI, service: Service) -> None:
 def _listed(versions: Versions) -> list[dict[str, Any]]:
     current = versions.current.identity if versions.current else None
     followed = [_entry(current.name, current, is_answering=True)] if current else []
-    return followed + [_entry(i.model, i, is_answering=i == current) for i in versions.known]
+    named = [_entry(alias, i, is_answering=i == current) for alias, i in versions.aliases.items()]
+    return followed + named + [_entry(i.model, i, is_answering=i == current) for i in versions.known]
 
 
 def _entry(name: str, identity: Identity, *, is_answering: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,9 @@ from components.model.decoding import Choice, Decoder
 from components.model.decoding_kernels import Weights, Written
 
 Finish = Literal["stop", "length", "error"]
-# Steps of one call while nobody reads or waits: the thread then comes back to Python an eighth as often.
-_STEPS_AT_ONCE = 8
+# A lane stays out of Python for about so long; the other lane, the event loop and whoever waits then get their turn.
+_CALL_SECONDS = 0.004
+_MOST_STEPS = 64
 _log = logging.getLogger("pedigree.serve")
 
 
@@ -39,6 +41,7 @@ class Order:
         num_tokens: most tokens to write; prompt and these must fit the context together.
         seed: of the random numbers; equal orders give equal texts.
         stop_token: ends the text and is not part of it.
+        given: the text itself, where nothing is to be written and only the probabilities of its tokens are wanted.
     """
 
     prompt: Sequence[int]
@@ -46,6 +49,12 @@ class Order:
     num_tokens: int
     seed: int
     stop_token: int | None = None
+    given: Sequence[int] = ()
+
+    @property
+    def read(self) -> Sequence[int]:
+        """What is read before anything is written; the last token of a given text tells of no other."""
+        return [*self.prompt, *self.given[:-1]] if self.given else self.prompt
 
 
 class Token(NamedTuple):
@@ -107,18 +116,23 @@ class Engine:
 
 @dataclass(eq=False)
 class _Text:
-    """A text that has a slot: ``num_read`` of its prompt's tokens are in the memory, ``tokens`` were written."""
+    """A text that has a slot: ``num_read`` of the tokens ``read`` are in the memory, ``num_written`` were written."""
 
     ticket: Ticket
     slot: int
     random: np.random.Generator
+    read: Sequence[int]
     num_read: int = 0
     num_written: int = 0
     last: int = 0
 
     @property
     def num_unread(self) -> int:
-        return len(self.ticket.order.prompt) - self.num_read
+        return len(self.read) - self.num_read
+
+    @property
+    def num_left(self) -> int:
+        return self.ticket.order.num_tokens - self.num_written
 
 
 class _Lane:
@@ -131,6 +145,7 @@ class _Lane:
         self._free = list(range(decoder.num_slots))
         self._changed = threading.Condition()
         self._is_closing = False
+        self._step_seconds = _CALL_SECONDS
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="lane", daemon=True).start()
@@ -181,7 +196,7 @@ class _Lane:
     def _seat(self, ticket: Ticket) -> None:
         slot = self._free.pop()
         self._decoder.open(slot, ticket.order.choice)
-        self._texts.append(_Text(ticket, slot, np.random.default_rng(ticket.order.seed)))
+        self._texts.append(_Text(ticket, slot, np.random.default_rng(ticket.order.seed), ticket.order.read))
 
     def _advance(self) -> None:
         if reading := [text for text in self._texts if text.num_unread]:
@@ -190,35 +205,40 @@ class _Lane:
             self._write(writing, is_alone=not reading)
 
     def _read(self, texts: Sequence[_Text]) -> None:
-        """Take in as many tokens of prompts as one call holds; whose prompt ends there gets the first token."""
-        room, rows, last_rows = self._decoder.most_rows, [], []
+        """Take in as many tokens as one call holds; whose prompt ends there gets the first token."""
+        room = self._decoder.most_rows
+        rows: list[tuple[int, int, int, bool, float, int]] = []
+        ends: dict[_Text, list[int]] = {}
         for text in texts:
-            count = min(room, text.num_unread)
-            tokens = text.ticket.order.prompt[text.num_read : text.num_read + count]
-            rows += [(token, text.slot, text.num_read + i) for i, token in enumerate(tokens)]
+            order, count = text.ticket.order, min(room, text.num_unread)
+            first_end = len(order.prompt) - 1
+            for place in range(text.num_read, text.num_read + count):
+                is_end = place >= first_end
+                given = order.given[place - first_end] if is_end and order.given else -1
+                uniform = text.random.random() if is_end and not order.given else 0.0
+                if is_end:
+                    ends.setdefault(text, []).append(len(rows))
+                rows.append((text.read[place], text.slot, place, is_end, uniform, given))
             text.num_read, room = text.num_read + count, room - count
-            if count and not text.num_unread:
-                last_rows.append((len(rows) - 1, text))
-        ends, uniforms = [False] * len(rows), [0.0] * len(rows)
-        for row, text in last_rows:
-            ends[row], uniforms[row] = True, text.random.random()
-        tokens, slots, positions = zip(*rows, strict=True)
-        page = self._decoder.read(tokens, slots, positions, ends, uniforms)
-        self._hand_over([text for _, text in last_rows], page, [row for row, _ in last_rows])
+        page = self._decoder.read(*zip(*rows, strict=True))
+        self._hand_over({text: _tokens(page, text, [(0, row) for row in places]) for text, places in ends.items()})
 
     def _write(self, texts: Sequence[_Text], *, is_alone: bool) -> None:
-        """One step for each text, or several while nobody else wants anything."""
-        positions = [text.num_read + text.num_written - 1 for text in texts]
-        room = self._decoder.config.context_tokens - max(positions)
-        num_steps = min(room, _STEPS_AT_ONCE if is_alone and not (self._waiting and self._free) else 1)
+        """As many steps for each text as fit into a call; half of them where others read beside it."""
+        positions = [len(text.read) + text.num_written - 1 for text in texts]
+        room = min(self._decoder.config.context_tokens - max(positions), max(text.num_left for text in texts))
+        most = int(_CALL_SECONDS / self._step_seconds) // (1 if is_alone else 2)
+        num_steps = max(1, min(room, most, _MOST_STEPS))
         uniforms = np.stack([text.random.random(num_steps) for text in texts], axis=1)
+        began = time.perf_counter()
         page = self._decoder.write([text.last for text in texts], [text.slot for text in texts], positions, uniforms)
-        self._hand_over(texts, page, range(len(texts)))
+        self._step_seconds = (time.perf_counter() - began) / num_steps
+        steps = range(num_steps)
+        self._hand_over({text: _tokens(page, text, [(s, row) for s in steps]) for row, text in enumerate(texts)})
 
-    def _hand_over(self, texts: Sequence[_Text], page: Written, rows: Sequence[int]) -> None:
-        ends = {text: end for text, row in zip(texts, rows, strict=True) if (end := _take(text, page, row))}
-        self._finish(ends)
-        self._wake([text.ticket for text in texts])
+    def _hand_over(self, written: Mapping[_Text, Sequence[Token]]) -> None:
+        self._finish({text: end for text, tokens in written.items() if (end := _take(text, tokens))})
+        self._wake([text.ticket for text in written])
 
     def _finish(self, ends: Mapping[_Text, Finish]) -> None:
         for text, end in ends.items():
@@ -227,22 +247,28 @@ class _Lane:
         self._texts = [text for text in self._texts if text not in ends]
 
 
-def _take(text: _Text, page: Written, row: int) -> Finish | None:
-    """Put the tokens of a row into the inbox; says how the text ended, if it did."""
+def _take(text: _Text, tokens: Sequence[Token]) -> Finish | None:
+    """Put the tokens of a text into its inbox; says how it ended, if it did."""
     order = text.ticket.order
-    numbers = page.tokens[:, row].tolist()
-    for step, number in enumerate(numbers):
-        if number == order.stop_token:
+    for token in tokens:
+        if token.number == order.stop_token:
             return "stop"
-        text.ticket.inbox.append(_token(page, step, row, number, order.choice.num_top))
+        text.ticket.inbox.append(token)
         text.num_written += 1
-        if text.num_written == order.num_tokens:
+        if not text.num_left:
             return "length"
-    text.last = numbers[-1]
+    text.last = tokens[-1].number
     return None
 
 
-def _token(page: Written, step: int, row: int, number: int, num_top: int) -> Token:
-    numbers = page.top_tokens[step, row, :num_top].tolist()
-    top = tuple(zip(numbers, page.top_log_probabilities[step, row, :num_top].tolist(), strict=True))
-    return Token(number, float(page.log_probabilities[step, row]), top)
+def _tokens(page: Written, text: _Text, places: Sequence[tuple[int, int]]) -> list[Token]:
+    """The tokens at places (step, row) of a page."""
+    steps, rows = (list(numbers) for numbers in zip(*places, strict=True))
+    numbers, chances = page.tokens[steps, rows].tolist(), page.log_probabilities[steps, rows].tolist()
+    num_top = text.ticket.order.choice.num_top
+    if not num_top:
+        return [Token(number, chance, ()) for number, chance in zip(numbers, chances, strict=True)]
+    top = page.top_tokens[steps, rows, :num_top].tolist()
+    top_chances = page.top_log_probabilities[steps, rows, :num_top].tolist()
+    tops = (tuple(zip(*pair, strict=True)) for pair in zip(top, top_chances, strict=True))
+    return [Token(*values) for values in zip(numbers, chances, tops, strict=True)]

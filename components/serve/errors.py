@@ -4,6 +4,7 @@ Refusal                     status  type                    code
 ├── invalid(...)            400     invalid_request_error   None, or context_length_exceeded
 ├── no_key()                401     invalid_request_error   invalid_api_key
 ├── unknown_model(...)      404     invalid_request_error   model_not_found
+├── wrong_host(...)         421     invalid_request_error   None
 ├── too_large(...)          413     invalid_request_error   request_too_large
 ├── too_many(...)           429     requests                rate_limit_exceeded
 ├── not_ready(...)          503     server_error            not_ready, version_refused or overloaded
@@ -47,6 +48,12 @@ def unknown_model(name: str, known: list[str]) -> Refusal:
     """There is no such version."""
     message = f"The model {name[:100]!r} does not exist here; there are: {', '.join(known) or 'none yet'}."
     return invalid(message, code="model_not_found", param="model", status=404)
+
+
+def wrong_host(host: str) -> Refusal:
+    """The request names a host that this server is not."""
+    message = f"This server does not answer for {host[:100]!r}; `--allow-host` names further hosts that it answers for."
+    return invalid(message, status=421)
 
 
 def too_large(most_bytes: int) -> Refusal:

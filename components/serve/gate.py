@@ -1,8 +1,9 @@
-"""What every request passes on its way in: its key, its share, its size, its time; and its line in the log.
+"""What every request passes on its way in: its host, key, share, size and time; and its line in the log.
 
 In: a request as ASGI hands it over. Out: the same for the routes, or a refusal. In between: a body is read no
 further than the limit and no longer than the limit, keys are compared in constant time, and whatever the routes
-raise becomes an answer without a traceback.
+raise becomes an answer without a traceback. A browser that was lured to a name which then points to this machine (DNS
+rebinding) sends that name as its host: only numeric addresses, localhost and names that were allowed are answered.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import ipaddress
 import logging
 import math
 import secrets
@@ -23,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.serve.config import ServeConfig
-from components.serve.errors import Refusal, broken, no_key, too_large, too_many, too_slow
+from components.serve.errors import Refusal, broken, no_key, too_large, too_many, too_slow, wrong_host
 from components.serve.watch import Visit, Watch
 
 # What anybody may see: the page itself, and what watches the server.
@@ -49,6 +51,7 @@ class Gate:
         visit = scope["visit"] = Visit(secrets.token_hex(8))
         send = _noting(visit, send)
         try:
+            self._check_host(Headers(scope=scope).get("host", ""))
             self._admit(scope)
             await self._app(scope, self._bounded(scope, receive), send)
         except Refusal as refusal:
@@ -59,6 +62,11 @@ class Gate:
                 await refuse(broken(), scope, receive, send)
         finally:
             self._watch.left(visit)
+
+    def _check_host(self, host: str) -> None:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        if not _is_address(name.strip("[]")) and name.lower() not in ("localhost", *self._config.allowed_hosts):
+            raise wrong_host(host)
 
     def _admit(self, scope: Scope) -> None:
         """Raises Refusal for a caller without a key or beyond its share, and for a body said to be too long."""
@@ -120,6 +128,14 @@ async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -
     """Answer with the error body of a refusal."""
     response = JSONResponse(refusal.body, refusal.status_code, refusal.headers)
     await response(scope, receive, send)
+
+
+def _is_address(name: str) -> bool:
+    """Whether a host is a number, which no name server can point anywhere else."""
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def _noting(visit: Visit, send: Send) -> Send:

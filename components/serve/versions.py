@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from components.core.errors import PedigreeError
 from components.model.decoding import Choice, load_weights
+from components.serve.config import ServeConfig
 from components.serve.engine import Engine, Order, Wake
 from components.serve.errors import not_ready, unknown_model
 from components.tokenizer.codec import Codec
@@ -84,10 +85,9 @@ class Served:
 class Versions:
     """What can answer. ``follow`` must run beside it."""
 
-    def __init__(self, source: Source, *, which: str, num_slots: int, most_versions: int, wake: Wake) -> None:
-        self._source, self._which = source, which
-        self._load: Callable[[Identity], Served] = lambda identity: _load(source, identity, num_slots, wake)
-        self._most = most_versions
+    def __init__(self, source: Source, config: ServeConfig, wake: Wake) -> None:
+        self._source, self._which, self._most = source, config.which, config.most_versions
+        self._load: Callable[[Identity], Served] = lambda identity: _load(source, identity, config, wake)
         self._served: dict[str, Served] = {}
         self._loading: dict[str, asyncio.Task[Served]] = {}
         self._refused: dict[str, tuple[float, str]] = {}
@@ -143,6 +143,11 @@ class Versions:
         self.current.identity = wanted  # its aliases may be others now
         self._let_go()
 
+    @property
+    def aliases(self) -> dict[str, Identity]:
+        """The versions that an alias names; an alias is a name of a model too."""
+        return {alias: identity for identity in self.known for alias in identity.aliases}
+
     def _choose(self, which: str) -> Identity | None:
         """The version with an alias, a number or the beginning of a digest."""
         for identity in self.known:
@@ -156,7 +161,7 @@ class Versions:
         name, at, which = model.partition("@")
         if name == self.current.identity.name and not at:
             return self.current
-        identity = self._choose(which) if name == self.current.identity.name else None
+        identity = self._choose(which) if name == self.current.identity.name else self.aliases.get(model)
         if identity is None:
             raise unknown_model(model, self._names())
         try:
@@ -167,7 +172,8 @@ class Versions:
             raise not_ready(message, "version_refused") from None
 
     def _names(self) -> list[str]:
-        return [self.known[0].name, *(identity.model for identity in self.known[:20])] if self.known else []
+        names = [self.known[0].name, *self.aliases] if self.known else []
+        return names + [identity.model for identity in self.known[:20]]
 
     async def _get(self, identity: Identity) -> Served:
         """A version from memory, or loaded; several who want it wait for one loading."""
@@ -207,18 +213,18 @@ class Versions:
         self.trouble = trouble
 
 
-def _load(source: Source, identity: Identity, num_slots: int, wake: Wake) -> Served:
+def _load(source: Source, identity: Identity, config: ServeConfig, wake: Wake) -> Served:
     """Check, read and warm up a version: its first text compiles what the processor will run."""
     opened = source.open(identity)
     codec = Codec.load(opened.tokenizer)
-    config, weights = load_weights(opened.model)
-    engine = Engine(config, weights, num_slots=num_slots, wake=wake)
+    sizes, weights = load_weights(opened.model, one_byte=config.weights == "int8")
+    engine = Engine(sizes, weights, num_slots=config.num_slots, wake=wake)
     ticket = engine.submit(Order([codec.end_of_text], Choice(), 1, seed=0))
     while not any(isinstance(item, str) for item in ticket.inbox):
         time.sleep(0.005)
     if ticket.inbox[-1] == "error":
         raise PedigreeError(identity.model, found="a first text that failed", expected="a text", fix="see the log")
-    return Served(identity, opened, codec, engine, config.context_tokens)
+    return Served(identity, opened, codec, engine, sizes.context_tokens)
 
 
 def _first_line(text: str) -> str:

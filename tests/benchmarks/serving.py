@@ -11,9 +11,11 @@ turns, half a second each, one thread each where one text is written. Weights ar
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -21,8 +23,6 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-
-import httpx
 
 from components.model import ModelConfig
 from tests.components.serve.test_versions import ask as ask_one
@@ -172,47 +172,63 @@ def http(folder: Path | None) -> None:
             print(f"start to ready: {time.monotonic() - began:.2f} s")
             for stream in (False, True):
                 for count in (1, NUM_STREAMS):
-                    firsts, rate = load(server.url, count, stream)
-                    told = (
-                        f", first token p50 {firsts[0] * 1000:.0f} ms, p95 {firsts[1] * 1000:.0f} ms" if stream else ""
-                    )
-                    print(f"  {'streams' if stream else 'whole'} {count:3d}: {rate:8.0f} tokens/s{told}")
+                    print(f"  {'streams' if stream else 'whole'} {count:3d}: {load(server, count, stream)}", flush=True)
 
 
-def load(url: str, count: int, stream: bool) -> tuple[tuple[float, float], float]:
-    """``count`` clients at once, for three seconds each: median and 95th percentile of first tokens, tokens/s."""
-    firsts, done, lock, end = [], [0], threading.Lock(), time.monotonic() + 3
-    began = time.monotonic()
-
-    def client(number: int) -> None:
-        body = {"model": "tiny", "prompt": [1] * PROMPT_TOKENS, "max_tokens": NUM_TOKENS, "temperature": 0,
-                "stream": stream, "stream_options": {"include_usage": True} if stream else None}  # fmt: skip
-        with httpx.Client(timeout=60, trust_env=False) as session:
-            while time.monotonic() < end:
-                first, tokens = ask(session, url, body)
-                with lock:
-                    firsts.append(first)
-                    done[0] += tokens
-
-    threads = [threading.Thread(target=client, args=(i,)) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def load(server: Server, count: int, stream: bool, seconds: float = 4.0) -> str:
+    """``count`` clients at once: tokens/s, time to the first token, and where the server's processor time went."""
+    firsts: list[float] = []
+    before, began = thread_seconds(server), time.monotonic()
+    tokens = asyncio.run(clients(server.port, count, stream, began + seconds, firsts))
+    wall, after = time.monotonic() - began, thread_seconds(server)
+    loop, lanes = (1e6 * (b - a) / tokens for a, b in zip(before, after, strict=True))
     firsts.sort()
-    return (firsts[len(firsts) // 2], firsts[int(len(firsts) * 0.95)]), done[0] / (time.monotonic() - began)
+    p50, p95 = (firsts[int(len(firsts) * share)] * 1000 for share in (0.5, 0.95))
+    told = f", first token p50 {p50:.0f} ms, p95 {p95:.0f} ms" if stream else ""
+    return (
+        f"{tokens / wall:8.0f} tokens/s{told}; of a token {loop:.0f} µs in the event loop, {lanes:.0f} µs in the lanes"
+    )
 
 
-def ask(session: httpx.Client, url: str, body: dict[str, object]) -> tuple[float, int]:
-    """Seconds to the first byte of the answer's body, and the number of tokens."""
-    began, first, text = time.monotonic(), 0.0, b""
-    with session.stream("POST", f"{url}/v1/completions", json=body) as answer:
-        assert answer.status_code == 200, answer.read()
-        for part in answer.iter_raw():
-            first = first or time.monotonic() - began
-            text += part
-    last = text.rstrip().split(b"\n\n")[-2][6:] if body["stream"] else text
-    return first, json.loads(last)["usage"]["completion_tokens"]
+def thread_seconds(server: Server) -> tuple[float, float]:
+    """Processor time of the server's event loop, and of its other threads."""
+    found = {}
+    for folder in (server.process_folder() / "task").iterdir():
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        found[folder.name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    loop = found.pop(str(server.process.pid))
+    return loop, sum(found.values())
+
+
+async def clients(port: int, count: int, stream: bool, end: float, firsts: list[float]) -> int:
+    """The tokens that came. The clients are as light as they can be, because they share the processors."""
+    body = json.dumps({"model": "tiny", "prompt": [1] * PROMPT_TOKENS, "max_tokens": NUM_TOKENS, "seed": 1,
+                       "temperature": 0.8, "top_k": 50, "stream": stream,
+                       **({"stream_options": {"include_usage": True}} if stream else {})})  # fmt: skip
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    async def client() -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        tokens = 0
+        while time.monotonic() < end:
+            began = time.monotonic()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            length = re.search(rb"content-length: (\d+)", head)
+            text = await reader.readexactly(int(length[1])) if length else b""
+            while not length and not text.endswith(b"\r\n0\r\n\r\n"):
+                text = text[-200:] + await reader.read(1 << 16)
+                if began and b'"text":' in text:
+                    firsts.append(time.monotonic() - began)
+                    began = 0.0
+            firsts.extend([time.monotonic() - began] if began else [])
+            tokens += int(re.findall(rb'"completion_tokens":(\d+)', text)[-1])
+        writer.close()
+        return tokens
+
+    return sum(await asyncio.gather(*(client() for _ in range(count))))
 
 
 def soak(seconds: float) -> None:

@@ -27,5 +27,7 @@ def versions(made, tmp_path):
 def server(made, tmp_path_factory):
     """A server that follows the champion, version 1."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with running(made, log, read_seconds=2.0, timeout_seconds=30.0, num_slots=8) as server:
+    with running(
+        made, log, read_seconds=2.0, timeout_seconds=30.0, num_slots=8, allowed_hosts=["mine.example"]
+    ) as server:
         yield server.wait_ready()

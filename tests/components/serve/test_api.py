@@ -18,11 +18,18 @@ def client(server):
 
 def test_the_official_client_lists_and_retrieves_models(client):
     listed = {model.id: model for model in client.models.list()}
-    assert set(listed) == {NAME, f"{NAME}@1", f"{NAME}@2"}
+    assert set(listed) == {NAME, "champion", "challenger", f"{NAME}@1", f"{NAME}@2"}
     assert listed[NAME].version == f"{NAME}@1"
     retrieved = client.models.retrieve(f"{NAME}@2")
     assert retrieved.card.startswith("# tiny@2")
     assert retrieved.pedigree["predicate"]
+
+
+def test_an_alias_is_a_name_of_a_model(client):
+    for alias, version in (("champion", 1), ("challenger", 2)):
+        answer = client.completions.create(model=alias, prompt="a", max_tokens=1)
+        assert answer.model == f"{NAME}@{version}"
+        assert client.models.retrieve(alias).version == f"{NAME}@{version}"
 
 
 def test_the_official_client_completes(client):

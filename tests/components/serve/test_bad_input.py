@@ -117,11 +117,29 @@ def test_an_unknown_model_is_refused(server, name):
      "/v1/models/tiny%401%2f.."],
 )  # fmt: skip
 def test_a_path_that_leads_nowhere_is_refused(server, path):
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     head, _, body = server.raw(request).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 404")
     assert json.loads(body)["error"]["message"]
     assert b"root:" not in body
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example:1", "", "[::1", "a b"]
+)
+def test_a_request_for_another_host_is_refused(server, host):
+    """A page of somebody else whose name was made to point here sends its own name (DNS rebinding)."""
+    head = server.raw(f"GET /v1/models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert head.startswith((b"HTTP/1.1 421", b"HTTP/1.1 400"))
+    assert b"tiny" not in head
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "192.168.1.7:8000", "[::1]:8000", "mine.example"]
+)
+def test_a_request_for_this_machine_by_number_or_an_allowed_name_is_answered(server, host):
+    head = server.raw(f"GET /v1/models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert head.startswith(b"HTTP/1.1 200")
 
 
 def test_another_method_is_refused(server):
@@ -137,7 +155,7 @@ def test_a_body_of_10_mb_is_refused_by_its_length_and_while_it_comes(server):
     content = json.dumps({"model": NAME, "prompt": "a" * 10_000_000}).encode()
     assert_refused(server.client.post(COMPLETIONS, content=content, headers=JSON), 413, code="request_too_large")
     chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 17)
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
@@ -146,7 +164,7 @@ def test_a_body_of_10_mb_is_refused_by_its_length_and_while_it_comes(server):
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", b"408"),
+        (b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{", b"408"),
         (b"POST /v1/compl", b""),
         (b"", b""),
     ],
@@ -161,7 +179,7 @@ def test_a_client_that_leaves_mid_stream_frees_its_slot(server):
     body = json.dumps(
         {"model": NAME, "prompt": "a", "max_tokens": LONG, "stream": True, "seed": 3, "top_k": 1}
     ).encode()
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
@@ -174,7 +192,7 @@ def test_a_client_that_leaves_mid_stream_frees_its_slot(server):
 
 def test_a_client_that_leaves_before_a_whole_answer_frees_its_slot(server):
     body = json.dumps({"model": NAME, "prompt": "a", "max_tokens": LONG, "seed": 3, "top_k": 1}).encode()
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         server.wait_until(lambda: server.metric("pedigree_slots_busy") == 1)
@@ -182,7 +200,9 @@ def test_a_client_that_leaves_before_a_whole_answer_frees_its_slot(server):
 
 
 def test_a_thousand_connections_at_once_are_all_answered(server):
-    request = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    request = (
+        b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    )
     body = json.dumps({"model": NAME, "prompt": "The", "max_tokens": 2, "seed": 1}).encode()
     request += f"Content-Length: {len(body)}\r\n\r\n".encode() + body
     opened = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(1000)]
