@@ -402,7 +402,7 @@ def _attend(query, keys, values, position, scores, mean, out):  # type: ignore[n
     total = _sum(whole_blocks)
     width, whole_chains = values.shape[2], (count + _CHAINS - 1) // _CHAINS * _CHAINS
     for k in range(0, width, LANES):
-        _weigh(scores, values, k, width, whole_chains, mean, k)
+        _weigh(scores, values, k, width, whole_chains, mean, k)  # type: ignore[call-arg]
     for k in range(head_width):
         out[k] = mean[k] / total
 
