@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from components.core.documents import RejectsWriter, count_documents, list_row_groups
 from components.core.files import write_whole
@@ -32,6 +31,7 @@ from components.preprocess.pieces import (
     ShardPiece,
     clean_group,
     finish_group,
+    read_table,
     survey_group,
     weigh_group,
     write_shard,
@@ -59,12 +59,10 @@ class Passes:
         copies = self._find_copies(cleaned)
         numbers = range(len(copies))
         surveyed = list(self.workers.map(survey_group, self.plan, list(enumerate(copies)), "dividing"))
-        self._forget("cleaned")
         weighed = self.workers.map(weigh_group, (self.plan, self._held_out(surveyed)), numbers, "weighing")
         cuts = limits(_add(weighed), self.plan.config.max_source_bytes, self.plan.config.mixture)
-        self._forget("divided")
         finished = list(self.workers.map(finish_group, (self.plan, cuts), numbers, "cutting"))
-        self._forget("weighed")
+        self._forget("cleaned")
         shards = list(_shards([group.num_documents for group in finished], self.plan.config.shard_documents, output))
         for _ in self.workers.map(write_shard, self.plan, shards, "writing"):
             pass
@@ -104,7 +102,7 @@ class Passes:
         dropped_of_source = Counter[tuple[str, str]]()
         with RejectsWriter(output) as rejects:
             for path in (path for kind in _REJECTS for path in sorted(self.plan.scratch.glob(f"{kind}-[0-9]*"))):
-                table = pq.read_table(path)
+                table = read_table(path)
                 rejects.write(table)
                 dropped_of_source.update(zip(table["source"].to_pylist(), table["reason"].to_pylist(), strict=True))
         of_split, of_source = (

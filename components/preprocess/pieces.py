@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow import feather
 
 from components.core.documents import CORPUS, DOCUMENTS, REJECTS_SCHEMA, DocumentWriter, RowGroup
 from components.core.pinned import PinnedFile
@@ -68,8 +68,8 @@ def clean_group(plan: Plan, piece: tuple[int, RowGroup | None]) -> CleanedGroup:
     cleaned = clean(documents, quarantine, plan.config)
     words = read_words(cleaned.kept["text"])
     kept, contaminated = _drop_contaminated(plan, cleaned.kept, words)
-    _write(kept, plan.place("cleaned", number))
-    _write(pa.concat_tables([cleaned.rejects, contaminated]), plan.place("rejects", number))
+    write_table(kept, plan.place("cleaned", number))
+    write_table(pa.concat_tables([cleaned.rejects, contaminated]), plan.place("rejects", number))
     words = read_words(kept["text"]) if contaminated.num_rows else words
     seen = pl.Series(documents["doc_id"])
     quarantined = tuple(seen.filter(seen.is_in(quarantine["doc_id"].implode())))
@@ -79,14 +79,16 @@ def clean_group(plan: Plan, piece: tuple[int, RowGroup | None]) -> CleanedGroup:
 def survey_group(plan: Plan, piece: tuple[int, Path]) -> int:
     """Drop a row group's copies, divide the rest, and write the grams of its held-out documents; counts these."""
     number, copies = piece
-    frame = pl.DataFrame(pl.from_arrow(_read(plan.place("cleaned", number)))).with_row_index("row")
+    frame = pl.DataFrame(pl.from_arrow(read_table(plan.place("cleaned", number)))).with_row_index("row")
     index = pl.read_parquet(plan.place("index", number), columns=["digest"])
     judged = pl.concat([frame.with_columns(pl.col("row").cast(pl.Int64)), index], how="horizontal").join(
         pl.read_parquet(copies).drop("kept"), on="row", how="left", maintain_order="left"
     )
     kept = _divide(judged.filter(pl.col("reason").is_null()), plan.config)
-    _write(_table(judged.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("copies-rejects", number))
-    kept.drop("row", "digest", "reason", "detail").write_parquet(plan.place("divided", number), compression="lz4")
+    write_table(
+        _table(judged.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("copies-rejects", number)
+    )
+    write_table(kept.select("row", "split", "place").to_arrow(), plan.place("divided", number))
     if plan.config.max_held_out_share == 1:
         return 0
     held_out = kept.filter(pl.col("split") != "train")
@@ -106,13 +108,13 @@ class HeldOut:
 def weigh_group(shared: tuple[Plan, HeldOut], number: int) -> dict[str, Bytes]:
     """Drop a row group's training texts that repeat held-out ones; returns the bytes of each source by place."""
     plan, held_out = shared
-    frame = pl.read_parquet(plan.place("divided", number))
+    frame = _kept(plan, "divided", number)
     share, limit = _held_out_share(plan, frame, held_out), plan.config.max_held_out_share
     falls = (share > limit) & (frame["split"] == "train")
     detail = pl.format("{} of its runs of words stand in held-out documents, at most {}", share.round(3), limit)
     reason = pl.lit("held_out_overlap")
     frame = frame.with_columns(reason=pl.when(falls).then(reason), detail=pl.when(falls).then(detail))
-    frame.write_parquet(plan.place("weighed", number), compression="lz4")
+    write_table(frame.select("row", "split", "place", "reason", "detail").to_arrow(), plan.place("weighed", number))
     kept = frame.filter(pl.col("reason").is_null())
     return {str(name): _bytes_at(part) for (name,), part in kept.partition_by("source", as_dict=True).items()}
 
@@ -130,7 +132,7 @@ class FinishedGroup:
 def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> FinishedGroup:
     """Cut sources to their limits and write a row group as it will stand."""
     plan, limits = shared
-    frame = pl.read_parquet(plan.place("weighed", number))
+    frame = _kept(plan, "weighed", number)
     limit = pl.col("source").replace_strict(limits, default=NUM_PLACES, return_dtype=pl.Int64)
     falls = pl.col("reason").is_null() & (pl.col("place") >= limit)
     told = pl.format("place {} of 65536, of its source those below {} are kept", pl.col("place"), limit)
@@ -139,8 +141,10 @@ def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> FinishedGr
         detail=pl.when(falls).then(told).otherwise("detail"),
     )
     kept = frame.filter(pl.col("reason").is_null())
-    _write(_table(kept, CORPUS), plan.place("finished", number))
-    _write(_table(frame.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("late-rejects", number))
+    write_table(_table(kept, CORPUS), plan.place("finished", number))
+    write_table(
+        _table(frame.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("late-rejects", number)
+    )
     of_split, of_source = Counter(kept["split"].to_list()), Counter(kept["source"].to_list())
     return FinishedGroup(kept.height, int(kept["text"].str.len_bytes().sum()), of_split, of_source)
 
@@ -160,7 +164,7 @@ def write_shard(plan: Plan, piece: ShardPiece) -> None:
     folder.mkdir()
     with DocumentWriter(folder, plan.config.shard_documents, CORPUS) as writer:
         for number, first, num_rows in piece.slices:
-            writer.write(_read(plan.place("finished", number)).slice(first, num_rows))
+            writer.write(read_table(plan.place("finished", number)).slice(first, num_rows))
     (only,) = folder.iterdir()
     only.replace(piece.output / f"documents-{piece.number:05d}.parquet")
 
@@ -192,6 +196,13 @@ def _write_leaf(plan: Plan, number: int, kept: pa.Table, words: Words) -> Leaf:
     np.save(leaf.keys, keys, allow_pickle=False)
     np.save(leaf.signatures, signatures, allow_pickle=False)
     return leaf
+
+
+def _kept(plan: Plan, kind: str, number: int) -> pl.DataFrame:
+    """The documents of a row group that a pass kept, with what it said of each; texts stay where cleaning put them."""
+    told = pl.DataFrame(pl.from_arrow(read_table(plan.place(kind, number))))
+    cleaned = pl.DataFrame(pl.from_arrow(read_table(plan.place("cleaned", number))))
+    return pl.concat([cleaned[told["row"]], told], how="horizontal")
 
 
 def _divide(kept: pl.DataFrame, config: PreprocessConfig) -> pl.DataFrame:
@@ -239,9 +250,11 @@ def _table(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
     return rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
+def write_table(table: pa.Table, path: Path) -> None:
+    """A table of the scratch folder, as it lies in memory."""
+    feather.write_feather(table, path, compression="uncompressed")
 
 
-def _read(path: Path) -> pa.Table:
-    return pq.read_table(path, memory_map=True)
+def read_table(path: Path) -> pa.Table:
+    """The same again, without a copy."""
+    return feather.read_table(path, memory_map=True)

@@ -34,29 +34,11 @@ from components.preprocess.language import identify
 from components.preprocess.mojibake import repair
 from components.preprocess.quality import judge_texts
 from components.preprocess.text import normalise
+from components.tokenizer.learning import learn
 from tests.worlds import ROOT, SHARED_DATA
 
 _ROUNDS = 2
 _NOBODY = pl.DataFrame(schema={"doc_id": pl.String, "reason": pl.String, "detail": pl.String})
-_PEER = """
-import json, sys, time
-from datatrove.data import Document
-from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter
-from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
-from datatrove.pipeline.formatters import FTFYFormatter, PIIFormatter
-texts = json.load(open(sys.argv[1]))
-blocks = {"gopher_repetition": GopherRepetitionFilter(), "gopher_quality": GopherQualityFilter(),
-          "c4": C4QualityFilter(filter_no_terminal_punct=False), "fineweb": FineWebQualityFilter(),
-          "mojibake": FTFYFormatter(), "personal data": PIIFormatter()}
-answers = {}
-for name, block in blocks.items():
-    work = getattr(block, "filter", None)
-    kept, started = [], time.process_time()
-    for number, text in enumerate(texts):
-        kept.append(work(Document(text=text, id=str(number))) is True if work else block.format(text) is not None)
-    answers[name] = [time.process_time() - started, kept]
-json.dump(answers, sys.stdout)
-"""
 
 
 def main() -> None:
@@ -72,7 +54,7 @@ def main() -> None:
             started = time.process_time()
             kept[name] = step(column)
             seconds[name] = min(seconds[name], time.process_time() - started)
-        theirs = _ask_peer(texts)
+        theirs = ask_peer(texts).get("blocks", {})
     print(f"{len(texts)} documents, {megabytes:.1f} MB: webtext, wikitext, stories")
     print(f"{'step':24} {'MB/s':>8} {'datatrove':>10} {'times':>7} {'equal decisions':>16}")
     for name, taken in seconds.items():
@@ -82,7 +64,6 @@ def main() -> None:
             equal = f"{100 * sum(a == b for a, b in zip(kept[name], peer[1], strict=True)) / len(texts):.2f} %"
         told = f"{megabytes / peer[0]:10.2f} {peer[0] / taken:7.0f}" if peer else f"{'':10} {'':7}"
         print(f"{name:24} {rate:8.1f} {told} {equal:>16}")
-    _print_languages()
 
 
 def _steps() -> dict[str, Callable[[pa.Array], list[bool] | None]]:
@@ -133,28 +114,20 @@ def _texts() -> list[str]:
     return texts[::3]
 
 
-def _ask_peer(texts: list[str]) -> dict[str, Any]:
+def ask_peer(texts: list[str]) -> dict[str, Any]:
+    """What ``datatrove_blocks.py`` says of these texts; nothing where no Python with datatrove is named."""
     python = os.environ.get("PEDIGREE_PEERS")
     if not python:
         print("PEDIGREE_PEERS names no Python with datatrove: its columns stay empty", file=sys.stderr)
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "texts.json")
+        path, tokenizer = Path(folder, "texts.json"), Path(folder, "tokenizer.json")
         path.write_text(json.dumps(texts))
-        done = subprocess.run([python, "-c", _PEER, str(path)], stdout=subprocess.PIPE, check=True)
+        tokenizer.write_text(learn([texts], 10_000, 2).to_str())
+        command = [python, str(Path(__file__).with_name("datatrove_blocks.py")), str(path), str(tokenizer)]
+        around = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, env=around)
     return json.loads(done.stdout)  # type: ignore[no-any-return]
-
-
-def _print_languages() -> None:
-    lines = (SHARED_DATA / "langid_tune" / "sentences.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")
-    names, texts = zip(*(line.split("\t", 1) for line in lines), strict=True)
-    started = time.process_time()
-    found = identify(pa.array(texts, pa.large_string()), 1024)
-    rate = sum(len(text.encode()) for text in texts) / 1e6 / (time.process_time() - started)
-    hits = sum(name == code for name, code in zip(names, found, strict=True)) / len(names)
-    print(
-        f"language of {len(names)} sentences in {len(set(names))} languages: {100 * hits:.2f} % right, {rate:.1f} MB/s"
-    )
 
 
 if __name__ == "__main__":

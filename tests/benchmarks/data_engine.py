@@ -1,22 +1,26 @@
 """What the data engine costs, step by step, and from text to packed tokens: ``python -m tests.benchmarks.data_engine``.
 
 In: the real texts of the shared data, repeated with words swapped until there are ``--megabytes`` of them. Out: tables
-on standard output. In between: every step works on the same row groups; MB are 10^6 bytes of UTF-8; the library's
-encoder is measured beside ours on the same texts, in turn. CPU seconds stand beside wall seconds, since others may
-be at work.
+on standard output. In between: every step works on the same row groups, with every rule of the recipe for Wikipedia
+switched on; MB are 10^6 bytes of UTF-8. The library's encoder is measured beside ours on the same texts, in turn, and
+datatrove's blocks on the first megabyte of them where PEDIGREE_PEERS names a Python that has it. CPU seconds stand
+beside wall seconds, since others may be at work; peak memory is that of each process.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import random
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from components.core.crew import Crew
@@ -31,6 +35,7 @@ from components.tokenizer.codec import Codec
 from components.tokenizer.encoder import Encoder
 from components.tokenizer.learning import learn
 from components.validate import DocumentsConfig, validate_documents
+from tests.benchmarks.cleaning import ask_peer
 from tests.components.preprocess.world import write_checks
 from tests.worlds import ROOT, SHARED_DATA
 
@@ -42,6 +47,8 @@ def main() -> None:
     """Print every figure."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--megabytes", type=int, default=40)
+    options.add_argument("--chain", action="store_true", help="only the whole chain")
+    options.add_argument("--workers", type=int, nargs="*", default=[1, 2, 1, 2], help="of the chain, in turn")
     options.add_argument("--documents", type=int, default=0, help="validate so many documents instead")
     chosen = options.parse_args()
     os.chdir(ROOT)
@@ -50,8 +57,9 @@ def main() -> None:
             _validate(Path(name), chosen.documents)
         else:
             folder = _write(Path(name), chosen.megabytes)
-            _steps(folder)
-            _chain(folder)
+            if not chosen.chain:
+                _steps(folder)
+            _chain(folder, chosen.workers)
 
 
 def real_texts() -> list[str]:
@@ -66,18 +74,21 @@ def real_texts() -> list[str]:
 
 def perturbed(megabytes: int) -> Iterator[str]:
     """Real texts, and then the same with every tenth word another one of theirs."""
-    texts, draw, size, number = real_texts(), random.Random(1), 0, 0
+    texts, draw, size, number = real_texts(), np.random.default_rng(1), 0, 0
+    words = [np.array(text.split(" "), object) for text in texts]
     while size < megabytes * 10**6:
         text = texts[number % len(texts)]
         if number >= len(texts):
-            words = text.split(" ")
-            text = " ".join(draw.choice(words) if draw.random() < 0.1 else word for word in words)
+            swapped = words[number % len(texts)].copy()
+            places = draw.integers(len(swapped), size=(2, 1 + len(swapped) // 10))
+            swapped[places[0]] = swapped[places[1]]
+            text = " ".join(swapped)
         size, number = size + len(text.encode()), number + 1
         yield text
 
 
 def _write(folder: Path, megabytes: int) -> Path:
-    (folder / "documents").mkdir()
+    (folder / "documents").mkdir(parents=True)
     with DocumentWriter(folder / "documents", 2500, DOCUMENTS) as writer:
         for number, text in enumerate(perturbed(megabytes)):
             writer.add(Document(document_id("b", str(number)), text, "bench", f"b/{number}", "CC0-1.0", None, "{}"))
@@ -110,23 +121,53 @@ def _steps(folder: Path) -> None:
         print(f"{name:32} {size / best[name][0]:18.1f} {size / best[name][1]:8.1f}")
 
 
-def _chain(folder: Path) -> None:
-    """Text to packed tokens, near-copies and held-out overlap included, by one worker and by two."""
-    columns = [table["text"] for table in read_row_groups(folder / "documents", ["text"])]
-    megabytes = sum(column.nbytes for column in columns) / 1e6
-    texts = [text for column in columns for text in column.to_pylist()[:500]]
+def _chain(folder: Path, workers: list[int]) -> None:
+    """Text to packed tokens, near-copies and held-out overlap included; compiled once, before the clock runs."""
+    texts, megabytes = _sample(folder, 2_000_000), _megabytes(folder)
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer" / "tokenizer.json").write_text(learn([texts], 10_000, 2).to_str())
-    print(f"{'text to packed tokens':32} {'wall seconds':>18} {'MB/s':>8}")
-    for count in (1, 2, 1, 2):
-        seconds = [_time(lambda part=part, count=count: part(folder, Crew(count)))[1] for part in (_preprocess, _pack)]
-        print(f"{count} worker(s)  preprocess {seconds[0]:6.1f}  pack {seconds[1]:6.1f} {sum(seconds):9.1f} "
-              f"{megabytes / sum(seconds):8.1f}")  # fmt: skip
+    warm = _write(folder / "warm", 1)
+    (warm / "tokenizer").symlink_to(folder / "tokenizer")
+    _preprocess(warm, Crew(1))
+    _pack(warm, Crew(1))
+    print(f"text to packed tokens, {megabytes:.0f} MB, all rules on")
+    for count in workers:
+        times = [_time_of_all(partial(part, folder, Crew(count))) for part in (_preprocess, _pack)]
+        (_, clean), (_, packed) = times
+        cpu, wall = times[0][0] + times[1][0], clean + packed
+        print(f"{count} worker(s): preprocess {clean:.1f} s, pack {packed:.1f} s, {megabytes / wall:.1f} MB/s, "
+              f"{megabytes / cpu:.1f} MB per CPU second, {_memory()}", flush=True)  # fmt: skip
+    print(f"kept and dropped: {(folder / 'report.json').read_text()}")
+    texts = _sample(folder, 1_000_000)
+    if seconds := ask_peer(texts).get("pipeline"):
+        rate = sum(len(text.encode()) for text in texts) / 1e6 / seconds
+        print(f"datatrove's blocks, without a filter for languages: {rate:.3f} MB per CPU second; "
+              f"ours {megabytes / cpu / rate:.0f} times")  # fmt: skip
+
+
+def _sample(folder: Path, num_bytes: int) -> list[str]:
+    texts, size = list[str](), 0
+    for table in read_row_groups(folder / "documents", ["text"]):
+        for text in table["text"].to_pylist():
+            if size >= num_bytes:
+                return texts
+            texts, size = [*texts, text], size + len(text.encode())
+    return texts
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(table["text"].nbytes for table in read_row_groups(folder / "documents", ["text"])) / 1e6
+
+
+def _memory() -> str:
+    peaks = [resource.getrusage(who).ru_maxrss / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return f"peak {peaks[0]:.2f} GB here, {peaks[1]:.2f} GB of the largest worker"
 
 
 def _preprocess(folder: Path, crew: Crew) -> None:
     output = Path(tempfile.mkdtemp(dir=folder))
-    preprocess(_config(), documents=folder / "documents", checks=folder / "checks", output=output, crew=crew)
+    report = preprocess(_config(), documents=folder / "documents", checks=folder / "checks", output=output, crew=crew)
+    (folder / "report.json").write_text(json.dumps(report.as_json()))
     (folder / "corpus").unlink(missing_ok=True)
     (folder / "corpus").symlink_to(output)
 
@@ -138,8 +179,6 @@ def _pack(folder: Path, crew: Crew) -> None:
 
 def _validate(folder: Path, num_documents: int) -> None:
     """So many documents of about a thousand characters; peak memory is that of this process."""
-    import resource
-
     (folder / "documents").mkdir()
     (folder / "out").mkdir()
     texts = [text[:1000] for text in real_texts()]
@@ -156,7 +195,7 @@ def _validate(folder: Path, num_documents: int) -> None:
 
 
 def _config() -> PreprocessConfig:
-    values = load(ROOT / "params.yaml")["preprocess"]
+    values = load(ROOT / "infra" / "recipes" / "wikipedia.yaml")["preprocess"]
     return parse({**values, "shard_documents": 2500}, PreprocessConfig, "benchmark")
 
 
@@ -164,6 +203,14 @@ def _time(step: Callable[[], Any]) -> tuple[float, float]:
     cpu, wall = time.process_time(), time.perf_counter()
     step()
     return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def _time_of_all(step: Callable[[], Any]) -> tuple[float, float]:
+    """CPU seconds of this process and of the workers that it waited for, and wall seconds."""
+    before, wall = os.times(), time.perf_counter()
+    step()
+    after = os.times()
+    return sum(after[:4]) - sum(before[:4]), time.perf_counter() - wall
 
 
 if __name__ == "__main__":
