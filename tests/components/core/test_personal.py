@@ -1,14 +1,13 @@
 """Personal data is found by its shape and its check digits, and nothing else is touched."""
 
-import json
 import time
-from collections import Counter
 
 import pyarrow as pa
 import pytest
 
 from components.core.personal import find, mask
-from components.core.personal_kinds import KINDS, Kind
+from components.core.personal_kinds import KINDS
+from tests.benchmarks.accuracy import score_personal
 from tests.worlds import SHARED_DATA
 
 FOUND = {
@@ -89,28 +88,9 @@ def test_the_worst_texts_take_linear_time(unit: str) -> None:
     assert seconds(200_000) < 2.0
 
 
-START_AND_END = ("start_position", "end_position")
-# What is labelled in the data, and the kind that it is here.
-LABELS: dict[str, Kind] = {
-    "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "IP_ADDRESS": "ip", "CREDIT_CARD": "card",
-    "IBAN_CODE": "iban", "US_DRIVER_LICENSE": "national_id",
-}  # fmt: skip
-
-
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="the shared data sets are not here")
 def test_recall_and_precision_on_labelled_sentences() -> None:
-    hits, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
-    for row in json.loads((SHARED_DATA / "pii_tune" / "synth_dataset_v2.json").read_text()):
-        found = {(span.kind, span.begin, span.end) for span in find(row["full_text"].encode())}
-        for span in row["spans"]:
-            if kind := LABELS.get(span["entity_type"]):
-                begin, end = (len(row["full_text"][: span[key]].encode()) for key in START_AND_END)
-                over = {one for one in found if one[0] == kind and one[1] <= begin and end <= one[2]}
-                found -= over
-                (hits if over else missed)[kind] += 1
-        wrong.update(kind for kind, _, _ in found)
-    for kind in LABELS.values():
-        recall, precision = hits[kind] / (hits[kind] + missed[kind]), hits[kind] / (hits[kind] + wrong[kind])
-        print(f"{kind:12} recall {recall:.3f} precision {precision:.3f} of {hits[kind] + missed[kind]}")
+    for kind, recall, precision, number in score_personal():
+        print(f"{kind:12} recall {recall:.3f} precision {precision:.3f} of {number}")
         assert recall >= 0.98
         assert precision >= 0.98

@@ -1,15 +1,13 @@
 """Wrongly decoded texts are put right, sound ones keep their bytes, and RE2 asks exactly what ftfy asks."""
 
-import json
-
 import pyarrow as pa
 import pytest
 from ftfy.badness import is_bad
 
 from components.preprocess.mojibake import _looks_wrong, repair
+from tests.benchmarks.accuracy import score_mojibake
 from tests.worlds import SHARED_DATA
 
-CASES = SHARED_DATA / "mojibake_tune"
 needs_data = pytest.mark.skipif(not SHARED_DATA.exists(), reason="the shared data sets are not here")
 
 
@@ -26,11 +24,9 @@ def test_repairing_twice_changes_nothing_more() -> None:
 
 
 @needs_data
-@pytest.mark.parametrize("name", ["language-names", "negative", "synthetic"])
-def test_every_labelled_case_comes_out_exactly(name: str) -> None:
-    cases = json.loads((CASES / f"{name}.json").read_text())
-    repaired = repair(pa.array([case["original"] for case in cases], pa.large_string())).texts.to_pylist()
-    assert repaired == [case.get("fixed-encoding", case["fixed"]) for case in cases]
+def test_every_labelled_case_comes_out_exactly() -> None:
+    for name, right, number in score_mojibake():
+        assert right == number, name
 
 
 @needs_data

@@ -15,9 +15,10 @@ from components.core.params import parse
 from components.preprocess import PreprocessConfig
 from components.preprocess.characters import tables
 from components.preprocess.cleaning import Cleaned, clean
-from components.preprocess.language import identify, identify_text
+from components.preprocess.language import identify_text
 from components.preprocess.quality import measure
 from components.preprocess.words import decode, split_words
+from tests.benchmarks.accuracy import score_languages
 from tests.components.preprocess.world import CONFIG, RULES
 from tests.worlds import SHARED_DATA
 
@@ -189,10 +190,8 @@ def test_languages_are_found_named_and_filtered() -> None:
 
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="the shared data sets are not here")
 def test_languages_of_labelled_sentences() -> None:
-    lines = (SHARED_DATA / "langid_tune" / "sentences.tsv").read_text(encoding="utf-8").rstrip("\n").split("\n")[::10]
-    names, texts = zip(*(line.split("\t", 1) for line in lines), strict=True)
-    hits = sum(name == found for name, found in zip(names, identify(column(*texts), 1024), strict=True))
-    assert hits / len(lines) > 0.95
+    right, number = score_languages(step=10)
+    assert right / number > 0.95
 
 
 @pytest.mark.parametrize(
