@@ -2,7 +2,7 @@
 
 In: an archive. Out: each member's full name with a seekable copy of its content, or the item that says why it has
 none. In between: no name of an archive ever reaches the file system; all members together may expand to what one
-compressed file may.
+compressed file may, and what is of no known format or an archive itself is not expanded at all.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import IO, BinaryIO, NamedTuple, Self
+from typing import IO, BinaryIO, NamedTuple, Self, cast
 
-from components.ingest.formats import Meter, split_suffixes
-from components.ingest.items import Item
+from components.ingest.formats import ARCHIVES, Meter, is_known, split_suffixes
+from components.ingest.items import NOT_TEXT, Item
 from components.ingest.limits import Limits
 
 _IN_MEMORY_BYTES, _PIECE_BYTES = 16 << 20, 1 << 20
@@ -42,9 +42,9 @@ def read_members(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[st
     try:
         for member in (_zip_members if split_suffixes(name)[0] == ".zip" else _tar_members)(file):
             position = f"{name}/{member.name}" + (f"~{len(seen)}" if member.name in seen else "")
-            problem = member.problem or _name_problem(member.name, seen)
+            refused = _refuse(position, member, seen)
             seen.add(member.name)
-            content = _refused(position, problem) if problem or not member.content else _copy(member.content, left)
+            content = refused or _copy(cast("IO[bytes]", member.content), left)
             left -= content.seek(0, io.SEEK_END) if not isinstance(content, Item) else 0
             yield position, content
     except _FAULTS as error:
@@ -98,8 +98,15 @@ class _StrictTarInfo(tarfile.TarInfo):
         return member
 
 
-def _refused(position: str, problem: str) -> Item:
-    return Item(position, "", reason="unsafe_member", detail=problem)
+def _refuse(position: str, member: _Member, seen: set[str]) -> Item | None:
+    """Why a member is not even expanded; None for one that is read."""
+    if problem := member.problem or _name_problem(member.name, seen):
+        return Item(position, "", reason="unsafe_member", detail=problem)
+    if not is_known(position):
+        return Item(position, "", reason=NOT_TEXT, detail="of no known format")
+    if split_suffixes(position)[0] in ARCHIVES:
+        return Item(position, "", reason="nested_archive", detail="an archive inside an archive is not opened")
+    return None
 
 
 def _name_problem(inner: str, seen: set[str]) -> str:

@@ -21,12 +21,11 @@ from components.ingest.formats import (
     DAMAGE,
     ExpandsTooFarError,
     find_damage,
-    is_known,
     open_plain,
     raise_if_of_machine,
     split_suffixes,
 )
-from components.ingest.items import NOT_TEXT, Item
+from components.ingest.items import Item
 from components.ingest.limits import Limits
 from components.ingest.pages import read_html, read_warc
 from components.ingest.tables import read_parquet
@@ -80,10 +79,6 @@ def _read_archive(file: BinaryIO, name: str, source: FilesSource, limits: Limits
     for member, content in read_members(file, name, limits):
         if isinstance(content, Item):
             yield content
-        elif not is_known(member):
-            yield Item(member, "", reason=NOT_TEXT, detail="of no known format")
-        elif split_suffixes(member)[0] in ARCHIVES:
-            yield Item(member, "", reason="nested_archive", detail="an archive inside an archive is not opened")
         else:
             yield from read_stream(cast(BinaryIO, content), member, source, limits)
 

@@ -276,6 +276,14 @@ def test_links_devices_nested_archives_and_unknown_formats_are_told(tmp_path: Pa
     assert [item.reason for item in items] == ["unsafe_member", "nested_archive"]
 
 
+def test_a_bomb_inside_a_nested_archive_is_not_expanded(tmp_path: Path) -> None:
+    bomb = make_zip(("zeros.txt", b"\0" * 50_000_000, stat.S_IFREG))
+    layers = [("inner.zip", bomb * 20, stat.S_IFREG), ("big.iso", b"\0" * 50_000_000, stat.S_IFREG)]
+    items = read_bytes(tmp_path, "x.zip", make_zip(*layers, ("good.txt", b"text", stat.S_IFREG)))
+    assert [item.reason for item in items] == ["nested_archive", "not_text", ""]
+    assert items[-1].text == "text"
+
+
 def test_a_bomb_in_an_archive_stops_at_its_limit(tmp_path: Path) -> None:
     bombs = [(f"{number}.txt", b"x" * 900, stat.S_IFREG) for number in range(200)]
     *kept, last = read_bytes(tmp_path, "x.zip", make_zip(*bombs))
