@@ -91,8 +91,11 @@ def _row(name: str, now: Profile, before: Profile) -> dict[str, Any]:
     if one and other:
         row["length_distance"] = _variation(one.lengths, other.lengths)
         row["language_distance"] = _variation(one.languages, other.languages)
+    if now.vocabulary:
+        row["vocabulary_distance"] = _variation(now.vocabulary, before.vocabulary)
+    elif one and other:
         row["rule_change"] = max(_differences(one.rules, other.rules), default=0.0)
-    return row | {"vocabulary_distance": _variation(now.vocabulary, before.vocabulary)}
+    return row
 
 
 def _differences(one: Shares, other: Shares) -> list[float]:

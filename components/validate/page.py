@@ -78,11 +78,15 @@ def _count(counts: pl.DataFrame, split: str) -> int:
 
 def _sentence(verdict: Verdict) -> str:
     aside = verdict.received - verdict.books.kept
-    met = len(verdict.findings) - len(verdict.failed)
-    text = f"{met} of {len(verdict.findings)} expectations met"
+    text = f"{_met(verdict)} expectations met"
     if verdict.failed:
         return f"The gate is closed, the chain stops here; {text}, not {', '.join(f.name for f in verdict.failed)}."
     return f"{text}; {number(aside)} of {number(verdict.received)} {verdict.unit} set aside."
+
+
+def _met(verdict: Verdict) -> str:
+    total = len(verdict.findings)
+    return f"{total - len(verdict.failed) - len(verdict.warned)} of {total}"
 
 
 def _figures(verdict: Verdict) -> Html:
@@ -92,7 +96,7 @@ def _figures(verdict: Verdict) -> Html:
         Figure(verdict.unit, verdict.received),
         Figure("kept", verdict.books.kept),
         Figure("set aside", aside, share),
-        Figure("expectations met", f"{len(verdict.findings) - len(verdict.failed)} of {len(verdict.findings)}"),
+        Figure("expectations met", _met(verdict)),
     )
 
 

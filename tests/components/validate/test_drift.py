@@ -145,6 +145,7 @@ def test_tokens_that_moved_warn_or_close_the_gate(
     check_tokens(tmp_path / "warned", splits, reference=reference, **limits)
     assert findings(tmp_path / "warned")[name]["state"] == "warned"
     assert "Documents by length in tokens" in page(tmp_path / "warned")
+    assert "20 of 20 expectations met" not in page(tmp_path / "warned")
     with pytest.raises(GateError, match=name):
         check_tokens(tmp_path / "failed", splits, reference=reference, on_drift="failure", **limits)
 
