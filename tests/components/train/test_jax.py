@@ -21,9 +21,14 @@ from components.model.backends import settle_backend
 settle_backend("jax")
 import numpy as np
 from components.model.backends import jax_kernels
-from components.train.backends.jax import JaxStep
+from components.train.backends.jax import JaxStep, open_devices
+from components.train.cluster import Placement
 from tests.components.model.world import SIZES, make_model, make_tokens
 
+try:
+    open_devices(Placement("GPU", 7))
+except Exception as error:
+    refused = str(error)
 jax_kernels._MOST_LOGITS = 16  # so that there are several groups
 sizes, options, places, weights = json.loads(sys.argv[1])
 config = type(SIZES)(**sizes)
@@ -39,7 +44,7 @@ resumed.restore(halved.state)
 steps(range(2, 4), resumed)
 same = all(np.array_equal(array, resumed.state[name]) for name, array in whole.state.items())
 total = {name: float(np.abs(array).sum()) for name, array in whole.state.items()}
-print(json.dumps({"told": told, "same": same, "total": total}))
+print(json.dumps({"told": told, "same": same, "total": total, "refused": refused}))
 """
 
 
@@ -52,6 +57,7 @@ def test_jax_takes_the_steps_of_tensorflow_and_resumes_bit_for_bit(sizes):
     )
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["same"]
+    assert "7 graphics cards promised, 0 there" in found["refused"]
     step = TensorFlowStep(make_model(config=sizes), **OPTIONS)
     told = [step(make_tokens(4, 13, seed=number), 0.01, ANSWERS if number % 2 else ()) for number in range(4)]
     np.testing.assert_allclose(found["told"], told, rtol=2e-3)
