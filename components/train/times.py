@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
+from typing import TextIO
 
 from components.core.files import write_whole
 from components.core.lock import STATE
@@ -36,21 +37,29 @@ class Times:
     def __init__(self, stage: str, execution: str, folder: Path = FOLDER) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._stage, self._path = stage, folder / f"{stage}.jsonl"
-        head = json.dumps({_EXECUTION: execution}) + "\n"
-        before = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
-        self._file = self._path.open("a" if before.startswith(head) else "w", encoding="utf-8", buffering=1)
-        if not before.startswith(head):
-            self._file.write(head)
+        self._head = json.dumps({_EXECUTION: execution}) + "\n"
+        self._file: TextIO | None = None
 
     def __call__(self, step: int, values: Mapping[str, float], /) -> None:
         """Write the numbers of one step."""
+        if self._file is None:
+            self._file = self._open(goes_on=step > 1)
         self._file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def _open(self, *, goes_on: bool) -> TextIO:
+        before = self._path.read_text(encoding="utf-8") if goes_on and self._path.exists() else ""
+        is_same = before.startswith(self._head)
+        file = self._path.open("a" if is_same else "w", encoding="utf-8", buffering=1)
+        if not is_same:
+            file.write(self._head)
+        return file
 
     def close(self, *, succeeded: bool) -> None:
         """Write the page; of a run that failed too, for it shows how far it came."""
-        self._file.close()
-        if lines := read_times(self._path):
-            write_whole(self._path.with_suffix(".html"), render(self._stage, lines, is_whole=succeeded))
+        if self._file is not None:
+            self._file.close()
+            told = render(self._stage, read_times(self._path), is_whole=succeeded)
+            write_whole(self._path.with_suffix(".html"), told)
 
 
 def read_times(path: Path) -> list[Line]:
