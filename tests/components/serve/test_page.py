@@ -24,7 +24,7 @@ def page(browser, server):
     browser.addresses.clear()
     browser.show_as(1200, 900, is_dark=False)
     browser.open(server.url + "/")
-    browser.wait_until("document.getElementById('version').options.length === 3")
+    browser.wait_until("document.getElementById('version').options.length === 5")
     yield browser
     assert browser.complaints == []
     assert all(address.startswith((server.url, "data:")) for address in browser.addresses)
@@ -163,7 +163,7 @@ def test_a_server_with_keys_asks_for_one(browser, versions, tmp_path):
         browser.value("document.getElementById('key').focus()")
         browser.type("right")
         browser.press("Enter", text="\r")
-        browser.wait_until("document.getElementById('version').options.length === 3")
+        browser.wait_until("document.getElementById('version').options.length === 5")
         write(browser, "The model")
         assert browser.value("document.getElementById('error').hidden")
         assert "right" not in server.log.replace("Copyright", "")
