@@ -28,6 +28,8 @@ except ModuleNotFoundError as missing:  # `dvc repro` with another `python` firs
         raise
     sys.exit(f"error: {sys.executable} has no {missing.name}; do `. .venv/bin/activate` first (made by `make install`)")
 
+# Folders of several artifacts, which stages read as one input and which may be empty.
+COLLECTIONS = ("prepare", "check", "finetune", "assess")
 # Every stage in the order of the chain, and the room it lives in. One that ends in @ is taken once for each key of the
 # section of params.yaml that its place begins with.
 ROOMS = {
@@ -42,6 +44,7 @@ ROOMS = {
     "pack": "pack",
     "validate@tokens": "validate",
     "train": "train",
+    "finetune@": "train",
     "evaluate": "evaluate",
     "register": "registry",
     "promote": "registry",
@@ -92,6 +95,15 @@ def check_params() -> None:
     for name in _keys(values, "applications"):
         find_application(name)
     params.check_all(values, map(stage, stages(values)))
+    for key, found in values["finetune"].items():
+        _check_is_prepared(f"finetune.{key}.applications", found["applications"], values)
+
+
+def _check_is_prepared(place: str, names: Iterable[str], values: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(names) - set(values["applications"])):
+        expected = f"among {', '.join(values['applications']) or 'none'}"
+        fix = "add it to applications, or leave it out here"
+        raise ParamsError(f"params.yaml, {place}.{unknown[0]}", found="no examples of it", expected=expected, fix=fix)
 
 
 def fingerprint(output: Path) -> list[str]:
@@ -106,14 +118,16 @@ def fingerprint(output: Path) -> list[str]:
     check_pins(SOURCES_LOCK)
     expose_silent_changes(output.parent)
     _remove_what_the_registry_lost()
-    _remove_what_no_stage_makes(output.parent)
+    _tidy_collections(output.parent)
     rooms = {name.partition("@")[0]: room for name, room in ROOMS.items()}
     return write_fingerprints(output, rooms, CODE_ROOT)
 
 
-def _remove_what_no_stage_makes(data: Path) -> None:
-    """Remove the results of keys that params.yaml does not have: stages read the folder of all keys as one input."""
+def _tidy_collections(data: Path) -> None:
+    """Make the folders of all keys of a stage, and remove from them the results of keys that params.yaml lacks."""
     known = set(stages(params.load()))
+    for name in COLLECTIONS:
+        (data / name).mkdir(parents=True, exist_ok=True)
     for base in (name for name in ROOMS if name.endswith("@")):
         for folder in (data / base.removesuffix("@")).glob("*"):
             if base + folder.name not in known:

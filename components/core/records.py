@@ -54,9 +54,14 @@ def describe_files(folder: Path) -> dict[str, FileEntry]:
 
 
 def artifacts_of(inputs: Mapping[str, Path]) -> dict[str, Path]:
-    """The artifacts behind a stage's inputs: a folder of several artifacts counts as each of them, ``input/name``."""
+    """The artifacts behind a stage's inputs: a folder of several artifacts counts as each of them, ``input/name``.
+
+    An empty folder counts as none.
+    """
     found: dict[str, Path] = {}
     for name, path in inputs.items():
+        if path.is_dir() and not any(path.iterdir()):
+            continue
         members = sorted(path.glob(f"*/{RECORD}")) if path.is_dir() and not (path / RECORD).exists() else []
         found |= {f"{name}/{record.parent.name}": record.parent for record in members} or {name: path}
     return found

@@ -46,11 +46,15 @@ def to_bytes(arrays: Arrays) -> bytes:
 
 def load_model(folder: Path, compute_type: ComputeType = "float32") -> Transformer:
     """The model that ``save_model`` wrote. Raises InputError naming the first thing that is not as it must be."""
-    from components.model.transformer import Transformer  # imports Keras, which whoever only reads weights can spare
-
     config = read_config(folder)
     # First the weights, then the model: sizes that the file does not bear out must not claim memory.
-    arrays = read_weights(folder, weight_shapes(config))
+    return build_model(config, read_weights(folder, weight_shapes(config)), compute_type)
+
+
+def build_model(config: ModelConfig, arrays: Arrays, compute_type: ComputeType = "float32") -> Transformer:
+    """The model of these sizes and weights."""
+    from components.model.transformer import Transformer  # imports Keras, which whoever only reads weights can spare
+
     model = Transformer(config, seed=0, compute_type=compute_type)
     for name, weight in model.named_weights.items():
         weight.assign(arrays[name])

@@ -1,10 +1,16 @@
-"""The one trainer: packed tokens → a model, with its learning curve."""
+"""The one trainer: packed tokens → a model, and a model → one that answers, each with its learning curve."""
 
 from components.core.stage import Stage
+from components.train.circumstances import CHECKPOINT_SECONDS
 from components.train.cluster import NETWORKED, VARIABLES
-from components.train.config import TrainConfig
-from components.train.stage import CHECKPOINT_SECONDS, train
+from components.train.config import FinetuneConfig, TrainConfig
+from components.train.finetuning import finetune
+from components.train.stage import train
 
-STAGE = Stage("train", TrainConfig, train, environment=(CHECKPOINT_SECONDS, *VARIABLES), networked_by=NETWORKED)
+_SEEN = (CHECKPOINT_SECONDS, *VARIABLES)
+STAGES = {
+    "train": Stage("train", TrainConfig, train, environment=_SEEN, networked_by=NETWORKED),
+    "finetune@": Stage("finetune@", FinetuneConfig, finetune, environment=_SEEN, networked_by=NETWORKED),
+}
 
-__all__ = ["STAGE", "TrainConfig", "train"]
+__all__ = ["STAGES", "FinetuneConfig", "TrainConfig", "finetune", "train"]

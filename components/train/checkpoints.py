@@ -47,12 +47,12 @@ State = dict[str, npt.NDArray[np.generic]]
 
 
 class Manifest(BaseModel):
-    """What a checkpoint is: of which work, after how many steps and windows, and the SHA-256 of its files."""
+    """What a checkpoint is: of which work, after how many steps, which is also where in the data it is, and the SHA-256
+    of its files."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     identity: dict[str, Any]
     step: int
-    windows_seen: int
     best_validation_loss: float | None
     files: dict[str, str]
 
@@ -60,12 +60,10 @@ class Manifest(BaseModel):
 class Checkpoints:
     """The checkpoints of one piece of work."""
 
-    def __init__(
-        self, attempt: Attempt, *, batch_windows: int, interval_seconds: float, devices: Devices | None = None
-    ) -> None:
+    def __init__(self, attempt: Attempt, *, interval_seconds: float, devices: Devices | None = None) -> None:
         self._devices = devices or Devices()
         self._folder, self._identity = attempt.folder, dict(attempt.identity)
-        self._batch_windows, self._interval_seconds = batch_windows, interval_seconds
+        self._interval_seconds = interval_seconds
         self._saved_at, self._save_seconds, self._saved_step = time.monotonic(), 0.0, 0
 
     def resume(self, step: TrainStep) -> list[Entry]:
@@ -110,7 +108,7 @@ class Checkpoints:
         begin, state = time.monotonic(), step.state
         _check_finite(state, len(history))
         try:
-            write(self._folder, self._identity, state, history, len(history) * self._batch_windows)
+            write(self._folder, self._identity, state, history)
         except OSError as error:
             remove(self._folder / _SAVING)
             raise self._disk_fault(error, len(history)) from None
@@ -148,7 +146,7 @@ class Checkpoints:
         )
 
 
-def write(folder: Path, identity: Mapping[str, Any], state: State, history: list[Entry], windows_seen: int) -> Path:
+def write(folder: Path, identity: Mapping[str, Any], state: State, history: list[Entry]) -> Path:
     """Write one checkpoint below ``folder``, whole or not at all; returns its path. Raises OSError."""
     scratch = folder / _SAVING
     remove(scratch)
@@ -157,7 +155,7 @@ def write(folder: Path, identity: Mapping[str, Any], state: State, history: list
     (scratch / HISTORY).write_bytes(to_lines(history))
     best = best_validation_loss(history)
     manifest = Manifest(
-        identity=dict(identity), step=len(history), windows_seen=windows_seen,
+        identity=dict(identity), step=len(history),
         best_validation_loss=best if best < inf else None,
         files={name: sha256_file(scratch / name) for name in (STATE, HISTORY)},
     )  # fmt: skip

@@ -6,7 +6,7 @@ alone, and what is measured is the same each time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,10 @@ from components.train.schedule import validation_windows, windows_of_step
 class Lessons(Protocol):
     """What the loop asks for."""
 
+    @property
+    def batch_shapes(self) -> Sequence[tuple[int, int]]:
+        """Windows of a batch, and their tokens with the one that is a target only: each that occurs."""
+
     def batch(self, step: int) -> Batch:
         """What step 0, 1, … learns from."""
 
@@ -35,6 +39,11 @@ class WindowLessons:
 
     config: TrainConfig
     data: Data
+
+    @property
+    def batch_shapes(self) -> Sequence[tuple[int, int]]:
+        """One."""
+        return [(self.config.batch_windows, self.config.model.context_tokens + 1)]
 
     def batch(self, step: int) -> Batch:
         """Every epoch sees each window once."""

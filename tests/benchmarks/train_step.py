@@ -199,7 +199,7 @@ def seconds_of_loop(few: int = 100, many: int = 2100) -> float:
 
         def seconds_of(num_steps: int) -> float:
             config = TrainConfig(**{**CONFIG, "num_steps": num_steps, "validation_interval_steps": num_steps})
-            checkpoints = Checkpoints(Attempt(Path(scratch), {}), batch_windows=3, interval_seconds=1e9)
+            checkpoints = Checkpoints(Attempt(Path(scratch), {}), interval_seconds=1e9)
             begin = time.perf_counter()
             lessons = WindowLessons(config, open_data(config, **world))
             run(config, model, Nothing(), lessons, live, checkpoints, 1e9)

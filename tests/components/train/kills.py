@@ -88,7 +88,7 @@ def _train(folder: Path, kind: Any, world: dict[str, Path], num_steps: int, at_s
         model = Transformer(config.model, seed=1, compute_type=kind)
         inner = TensorFlowStep(model, weight_decay=0.1, clip_norm=1.0)
         step = KilledStep(inner, folder.with_suffix(".log"), at_step, at_point)
-        checkpoints = Checkpoints(Attempt(folder, {}), batch_windows=config.batch_windows, interval_seconds=0)
+        checkpoints = Checkpoints(Attempt(folder, {}), interval_seconds=0)
         history = run(
             config, model, step, WindowLessons(config, open_data(config, **world)), lambda *_: None, checkpoints, 1e9
         )

@@ -56,7 +56,7 @@ def config_of(**values):
 def checkpoints_in(folder, identity=None, interval_seconds=0.0):
     folder.mkdir(exist_ok=True)
     attempt = Attempt(folder, identity or {"params": {"seed": 1}, "inputs": {"tokens": "aa"}})
-    return Checkpoints(attempt, batch_windows=3, interval_seconds=interval_seconds)
+    return Checkpoints(attempt, interval_seconds=interval_seconds)
 
 
 def attempt(data, warm, folder, identity=None, live=lambda *_: None, interval_seconds=0.0, **values):

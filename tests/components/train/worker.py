@@ -40,7 +40,7 @@ def main(name: BackendName, world: Path, folder: Path, kill_at: int = 0) -> None
     model = Transformer(config.model, seed=1)
     step = backend(name).make_step(config, model, devices)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(Attempt(folder, {}), batch_windows=4, interval_seconds=0, devices=devices)
+    checkpoints = Checkpoints(Attempt(folder, {}), interval_seconds=0, devices=devices)
     history = run(config, model, step, WindowLessons(config, data), live, checkpoints, 1e9)
     digest = hashlib.sha256()
     for name, array in sorted(step.state.items()):

@@ -1,0 +1,115 @@
+"""Examples of applications as lessons: only their answers count.
+
+In: encoded examples of two splits. Out: ``Lessons``. In between: a row holds one example, a batch rows of one length
+(``components.train.mixture``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from components.model.scoring import answer_losses
+from components.model.transformer import Transformer
+from components.train.backends import Batch
+from components.train.config import FinetuneConfig
+from components.train.examples import Examples, make_rows
+from components.train.history import VALIDATION
+from components.train.mixture import MOST_WIDTHS, Mixture, Numbers, Stratum, choose_widths, rows_of_batch
+from components.train.schedule import validation_windows
+
+
+class Shape(NamedTuple):
+    """Of the rows of one length: their tokens, and the answer tokens of the longest answer among them."""
+
+    width: int
+    num_answer_tokens: int
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleLessons:
+    """Examples of applications, only the answers of which count.
+
+    Attributes:
+        names: of the applications.
+        shapes: of the rows, the shortest first.
+        mixture: what the steps see of ``train``.
+        shown: the examples of ``validation`` that are measured, for each shape.
+    """
+
+    names: Sequence[str]
+    train: Examples
+    validation: Examples
+    shapes: Sequence[Shape]
+    mixture: Mixture
+    shown: Sequence[Numbers]
+    end_of_text: int
+
+    @property
+    def batch_shapes(self) -> Sequence[tuple[int, int]]:
+        """One for each length of rows that any step sees."""
+        used = {shelf for shelf, _ in map(self.mixture.of_step, range(self.mixture.num_batches))}
+        return [(self.mixture.rows[shelf], self.shapes[shelf].width + 1) for shelf in sorted(used)]
+
+    def batch(self, step: int) -> Batch:
+        """Examples of one shape."""
+        shelf, numbers = self.mixture.of_step(step)
+        return Batch(*make_rows(self.train, numbers, *self.shapes[shelf], self.end_of_text))
+
+    def measure(self, model: Transformer) -> Mapping[str, float]:
+        """The loss of the answers of each application, and the mean of those: a long answer is worth a short one."""
+        totals, sizes = np.zeros(len(self.names)), np.zeros(len(self.names))
+        for shape, numbers in zip(self.shapes, self.shown, strict=True):
+            if len(numbers):
+                windows, (places, weights) = make_rows(self.validation, numbers, *shape, self.end_of_text)
+                losses = answer_losses(model, windows, places)
+                owners, counts = self.validation.applications[numbers], weights > 0
+                totals += np.bincount(owners, (losses * counts).sum(axis=1), len(totals))
+                sizes += np.bincount(owners, counts.sum(axis=1), len(sizes))
+        means = (totals / sizes).tolist()
+        return {
+            VALIDATION: sum(means) / len(means),
+            **{f"{VALIDATION}_{n}": m for n, m in zip(self.names, means, strict=True)},
+        }
+
+
+def plan_lessons(
+    config: FinetuneConfig, train: Examples, validation: Examples, context_tokens: int, end_of_text: int
+) -> ExampleLessons:
+    """Arrange examples in rows and steps."""
+    lengths = np.concatenate([train.lengths, validation.lengths])
+    answers = np.concatenate([train.num_answer_tokens, validation.num_answer_tokens])
+    widths = choose_widths(lengths, MOST_WIDTHS, context_tokens)
+    longest = [int(answers[shelf].max()) for shelf in _shelves(widths, lengths)]
+    shown = _chosen(validation.applications, config.validation_examples)
+    return ExampleLessons(
+        tuple(config.applications), train, validation, list(map(Shape, widths.tolist(), longest)),
+        _mix(config, train, widths), [np.intersect1d(shown, s) for s in _shelves(widths, validation.lengths)],
+        end_of_text,
+    )  # fmt: skip
+
+
+def _mix(config: FinetuneConfig, train: Examples, widths: Numbers) -> Mixture:
+    strata, rows = [], []
+    multiple = 2 * config.num_accumulations  # two pieces at least, so that two processors share a step
+    for width, shelf in zip(widths.tolist(), _shelves(widths, train.lengths), strict=True):
+        owners = train.applications[shelf]
+        weights = enumerate(config.applications.values())
+        strata.append([Stratum(shelf[owners == place], weight) for place, weight in weights])
+        rows.append(rows_of_batch(config.batch_tokens, width, len(shelf), multiple))
+    return Mixture(config.seed, strata, rows)
+
+
+def _shelves(widths: Numbers, lengths: Numbers) -> list[Numbers]:
+    """The examples of each width: those that fit into it and into none shorter."""
+    places = np.searchsorted(widths, lengths)
+    return [np.flatnonzero(places == shelf) for shelf in range(len(widths))]
+
+
+def _chosen(applications: Numbers, num_wanted: int) -> Numbers:
+    """So many examples of each application at most, evenly spread."""
+    members = (np.flatnonzero(applications == place) for place in np.unique(applications))
+    return np.concatenate([found[validation_windows(num_wanted, len(found))] for found in members])
