@@ -79,6 +79,12 @@ class FinetuneConfig(Optimisation):
     method: Literal["full", "lora"] = Field(default="full", description="all weights change, or low-rank adapters")
     lora: Lora = Field(default_factory=Lora, description="of the adapters, where the method is lora")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of activations dropped in training")
+    prompt_weight: float = Field(
+        default=0.0, ge=0, le=1, description="of the prompt's own tokens in the loss; 0 learns answers alone"
+    )
+    prompt_noise: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the prompt's tokens that a step replaces by random ones"
+    )
     batch_tokens: int = Field(default=2048, ge=1, description="of the rows of a step, about")
     validation_examples: int = Field(default=100, ge=1, description="of each application, always the same")
 
@@ -87,4 +93,6 @@ class FinetuneConfig(Optimisation):
         for name, weight in self.applications.items():
             if weight <= 0:
                 raise ValueError(f"applications.{name} is {weight}; leave out what shall not be seen")
+        if self.prompt_weight and self.prompt_noise:
+            raise ValueError("prompt_noise would be learned where prompt_weight is not 0; set one of them to 0")
         return self

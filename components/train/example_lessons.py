@@ -14,39 +14,40 @@ import numpy as np
 
 from components.model.scoring import answer_losses
 from components.model.transformer import Transformer
+from components.tokenizer.codec import Codec
 from components.train.backends import Batch
 from components.train.config import FinetuneConfig
-from components.train.examples import Examples, make_rows
+from components.train.examples import Examples, make_rows, with_noise
 from components.train.history import VALIDATION
 from components.train.mixture import MOST_WIDTHS, Mixture, Numbers, Stratum, choose_widths, rows_of_batch
 from components.train.schedule import validation_windows
 
 
 class Shape(NamedTuple):
-    """Of the rows of one length: their tokens, and the answer tokens of the longest answer among them."""
+    """Of the rows of one length: their tokens, and the most that one of them teaches."""
 
     width: int
-    num_answer_tokens: int
+    num_places: int
 
 
 @dataclass(frozen=True, eq=False)
 class ExampleLessons:
-    """Examples of applications, only the answers of which count.
+    """Examples of applications; what counts are their answers, or what the config says.
 
     Attributes:
-        names: of the applications.
         shapes: of the rows, the shortest first.
         mixture: what the steps see of ``train``.
         shown: the examples of ``validation`` that are measured, for each shape.
+        codec: whose tokens they are.
     """
 
-    names: Sequence[str]
+    config: FinetuneConfig
     train: Examples
     validation: Examples
     shapes: Sequence[Shape]
     mixture: Mixture
     shown: Sequence[Numbers]
-    end_of_text: int
+    codec: Codec
 
     @property
     def batch_shapes(self) -> Sequence[tuple[int, int]]:
@@ -56,15 +57,21 @@ class ExampleLessons:
 
     def batch(self, step: int) -> Batch:
         """Examples of one shape."""
-        shelf, numbers = self.mixture.of_step(step)
-        return Batch(*make_rows(self.train, numbers, *self.shapes[shelf], self.end_of_text))
+        config, (shelf, numbers) = self.config, self.mixture.of_step(step)
+        shape, end = self.shapes[shelf], self.codec.end_of_text
+        windows, answers = make_rows(self.train, numbers, *shape, end, config.prompt_weight)
+        if config.prompt_noise:
+            random = np.random.default_rng([config.seed, step])
+            windows = with_noise(windows, answers, config.prompt_noise, self.codec.vocabulary_size, random)
+        return Batch(windows, answers)
 
     def measure(self, model: Transformer) -> Mapping[str, float]:
         """The loss of the answers of each application, and the mean of those: a long answer is worth a short one."""
-        totals, sizes = np.zeros(len(self.names)), np.zeros(len(self.names))
+        names = self.config.applications
+        totals, sizes = np.zeros(len(names)), np.zeros(len(names))
         for shape, numbers in zip(self.shapes, self.shown, strict=True):
             if len(numbers):
-                windows, (places, weights) = make_rows(self.validation, numbers, *shape, self.end_of_text)
+                windows, (places, weights) = make_rows(self.validation, numbers, *shape, self.codec.end_of_text)
                 losses = answer_losses(model, windows, places)
                 owners, counts = self.validation.applications[numbers], weights > 0
                 totals += np.bincount(owners, (losses * counts).sum(axis=1), len(totals))
@@ -72,23 +79,24 @@ class ExampleLessons:
         means = (totals / sizes).tolist()
         return {
             VALIDATION: sum(means) / len(means),
-            **{f"{VALIDATION}_{n}": m for n, m in zip(self.names, means, strict=True)},
+            **{f"{VALIDATION}_{n}": m for n, m in zip(names, means, strict=True)},
         }
 
 
 def plan_lessons(
-    config: FinetuneConfig, train: Examples, validation: Examples, context_tokens: int, end_of_text: int
+    config: FinetuneConfig, train: Examples, validation: Examples, codec: Codec, context_tokens: int
 ) -> ExampleLessons:
     """Arrange examples in rows and steps."""
     lengths = np.concatenate([train.lengths, validation.lengths])
     answers = np.concatenate([train.num_answer_tokens, validation.num_answer_tokens])
+    taught = lengths if config.prompt_weight else answers
     widths = choose_widths(lengths, MOST_WIDTHS, context_tokens)
-    longest = [int(answers[shelf].max()) for shelf in _shelves(widths, lengths)]
+    longest = [int(taught[shelf].max()) for shelf in _shelves(widths, lengths)]
     shown = _chosen(validation.applications, config.validation_examples)
+    shelves = _shelves(widths, validation.lengths)
     return ExampleLessons(
-        tuple(config.applications), train, validation, list(map(Shape, widths.tolist(), longest)),
-        _mix(config, train, widths), [np.intersect1d(shown, s) for s in _shelves(widths, validation.lengths)],
-        end_of_text,
+        config, train, validation, list(map(Shape, widths.tolist(), longest)), _mix(config, train, widths),
+        [np.intersect1d(shown, shelf) for shelf in shelves], codec,
     )  # fmt: skip
 
 

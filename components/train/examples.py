@@ -80,21 +80,32 @@ def read_all(names: Sequence[str], examples: Path, checks: Path, codec: Codec, c
 
 
 def make_rows(
-    examples: Examples, numbers: Numbers, width: int, num_answer_tokens: int, end_of_text: int
+    examples: Examples, numbers: Numbers, width: int, num_places: int, end_of_text: int, prompt_weight: float = 0.0
 ) -> tuple[Windows, Answers]:
-    """Examples as rows, and where their answers are; the weights of those are 1 on average.
+    """Examples as rows, and where what they teach is; the weights of that are 1 on average.
 
-    # [B, width + 1], [B, num_answer_tokens]
+    # [B, width + 1], [B, num_places]
     """
     windows = np.full((len(numbers), width + 1), end_of_text, np.int32)
-    places = np.zeros((len(numbers), num_answer_tokens), np.int32)
+    places = np.zeros((len(numbers), num_places), np.int32)
     weights = np.zeros(places.shape, np.float32)
     for row, number in enumerate(numbers.tolist()):
         tokens, is_answer = examples.tokens[number]
         windows[row, : len(tokens)] = tokens
-        answers = np.flatnonzero(is_answer) - 1  # as targets, which begin at the second token
-        places[row, : len(answers)], weights[row, : len(answers)] = answers, 1
+        told = np.where(is_answer, 1.0, prompt_weight)[1:]  # of the targets, which begin at the second token
+        learned = np.flatnonzero(told)
+        places[row, : len(learned)], weights[row, : len(learned)] = learned, told[learned]
     return windows, Answers(places, weights * np.float32(weights.size / weights.sum()))
+
+
+def with_noise(
+    windows: Windows, answers: Answers, share: float, vocabulary_size: int, random: np.random.Generator
+) -> Windows:
+    """Rows in which a share of each prompt's tokens are random ones; its answer stays."""
+    columns = np.arange(windows.shape[1])
+    is_prompt = (columns > 0) & (columns <= answers.places[:, :1])
+    is_drawn = is_prompt & (random.random(windows.shape) < share)
+    return np.where(is_drawn, random.integers(0, vocabulary_size, windows.shape, np.int32), windows)
 
 
 def _quarantine(name: str, names: Sequence[str], examples: Path, checks: Path) -> frozenset[str]:

@@ -59,7 +59,7 @@ def finetune(
             adapt(made, config.lora, config.seed)
         return made
 
-    lessons = plan_lessons(config, found.train, found.validation, parent.context_tokens, codec.end_of_text)
+    lessons = plan_lessons(config, found.train, found.validation, codec, parent.context_tokens)
     done = perform(config, sizes, make, lessons, where, live, attempt)
     _save(config, parent, done, output)
     for name in config.applications:

@@ -31,7 +31,7 @@ def read(world, names=("sort", "copy")):
 def lessons_of(world, **values):
     config = FinetuneConfig(**{**CONFIG, **values})
     codec, train, validation, _ = read(world, tuple(config.applications))
-    return codec, plan_lessons(config, train, validation, CONTEXT, codec.end_of_text)
+    return codec, plan_lessons(config, train, validation, codec, CONTEXT)
 
 
 def test_widths_are_those_of_the_fewest_tokens():
@@ -99,6 +99,31 @@ def test_a_row_is_end_of_text_prompt_answer_end_of_text_and_only_the_answer_coun
     assert len(seen) > 30
 
 
+def test_with_a_prompt_weight_every_token_teaches_its_share(world):
+    _, lessons = lessons_of(world, prompt_weight=0.25)
+    windows, (places, weights) = lessons.batch(0)
+    for row, where, counts in zip(windows, places, weights, strict=True):
+        length = (counts > 0).sum()
+        assert where[:length].tolist() == list(range(length))
+        assert (row[length + 1 :] == lessons.codec.end_of_text).all()
+        shares = np.unique((counts[:length] / counts.max()).round(4))
+        assert shares.tolist() == [0.25, 1.0]
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_noise_changes_prompts_alone_and_follows_from_the_step(world):
+    (_, plain), (_, noisy) = lessons_of(world), lessons_of(world, prompt_noise=0.5)
+    changed = total = 0
+    for step in range(6):
+        (clean, answers), (windows, same) = plain.batch(step), noisy.batch(step)
+        np.testing.assert_array_equal(answers.places, same.places)
+        np.testing.assert_array_equal(windows, noisy.batch(step).windows)
+        is_prompt = (np.arange(windows.shape[1]) > 0) & (np.arange(windows.shape[1]) <= answers.places[:, :1])
+        assert (windows == clean)[~is_prompt].all()
+        changed, total = changed + (windows != clean).sum(), total + is_prompt.sum()
+    assert 0.4 < changed / total < 0.6
+
+
 def test_the_validation_loss_is_that_of_the_answers_of_each_application(world):
     _, lessons = lessons_of(world, validation_examples=4)
     model = Transformer(ModelConfig(**MODEL), seed=1)
@@ -125,6 +150,13 @@ def test_an_application_that_was_not_prepared_or_has_nothing_to_learn_is_told(wo
 
 
 def test_values_that_contradict_each_other_are_refused():
-    for values in ({"applications": {}}, {"applications": {"sort": 0.0}}, {"method": "half"}, {"lora": {"rank": 0}}):
+    noisy = {"prompt_noise": 0.1, "prompt_weight": 0.1}
+    for values in (
+        noisy,
+        {"applications": {}},
+        {"applications": {"sort": 0.0}},
+        {"method": "half"},
+        {"lora": {"rank": 0}},
+    ):
         with pytest.raises(ValueError, match="valid"):
             FinetuneConfig(**{**CONFIG, **values})
