@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def finetune(
     config: FinetuneConfig, *, model: Path, tokenizer: Path, examples: Path, checks: Path, output: Path, live: Live,
-    attempt: Attempt,
+    attempt: Attempt, key: str,
 ) -> Report:  # fmt: skip
     """Fine-tune a model, from its own weights or from where an earlier attempt had come to.
 
@@ -64,7 +64,7 @@ def finetune(
     _save(config, parent, done, output)
     for name in config.applications:
         write_whole(output / "applications" / f"{name}.json", (examples / name / ASKED_FILE).read_bytes())
-    write_whole(output / "page.html", render_finetuning(config, done.num_trained, done.compute_type, done.history))
+    write_whole(output / "page.html", render_finetuning(key, config, done))
     last = done.history[-1]
     metrics = {
         "loss": last["loss"],

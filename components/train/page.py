@@ -3,53 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from components.core.pages import Figure, Html, figures, page, paragraph, section
 from components.core.plots import Point, line_chart
 from components.train.config import FinetuneConfig, TrainConfig
 from components.train.history import VALIDATION, Entry
 
+if TYPE_CHECKING:
+    from components.train.runs import Finished
 
-def render(config: TrainConfig, num_parameters: int, compute_type: str, history: Sequence[Entry]) -> bytes:
-    """The page of a finished run; equal runs give equal bytes."""
-    last, num_tokens = history[-1], len(history) * config.batch_windows * config.model.context_tokens
+
+def render(config: TrainConfig, done: Finished) -> bytes:
+    """The page of a finished training; equal runs give equal bytes."""
+    history, model = done.history, config.model
+    num_steps, num_tokens = len(history), len(history) * config.batch_windows * model.context_tokens
     summary = figures(
-        Figure("validation loss", last[VALIDATION], "nats per token, held-out windows"),
-        Figure("training loss", last["loss"], "nats per token, last step"),
-        Figure("parameters", num_parameters),
-        Figure("tokens seen", num_tokens, f"{len(history)} steps of {config.batch_windows} windows"),
+        Figure("validation loss", history[-1][VALIDATION], "nats per token, held-out windows"),
+        Figure("training loss", history[-1]["loss"], "nats per token, last step"),
+        Figure("parameters", done.model.count_params()),
+        Figure("tokens seen", num_tokens, f"{num_steps} steps of {config.batch_windows} windows"),
     )
     losses = {"training": _points(history, "loss"), "validation": _points(history, VALIDATION)}
-    return page(
-        "Training", summary, *_curves(losses, history, compute_type, "train"),
-        lead=f"{config.model.num_layers} layers, width {config.model.width}, {config.model.num_heads} heads, "
-        f"context of {config.model.context_tokens} tokens, seed {config.seed}",
-    )  # fmt: skip
+    lead = (
+        f"{model.num_layers} layers, width {model.width}, {model.num_heads} heads, "
+        f"context of {model.context_tokens} tokens, seed {config.seed}"
+    )
+    return page("Training", summary, *_curves(losses, done, "train"), lead=lead)
 
 
-def render_finetuning(config: FinetuneConfig, num_trained: int, compute_type: str, history: Sequence[Entry]) -> bytes:
+def render_finetuning(name: str, config: FinetuneConfig, done: Finished) -> bytes:
     """The page of a finished fine-tuning; the losses are those of answers."""
-    last, kind = history[-1], "low-rank adapters" if config.method == "lora" else "all of the model"
+    history, kind = done.history, "low-rank adapters" if config.method == "lora" else "all of the model"
     summary = figures(
-        Figure("validation loss", last[VALIDATION], "nats per token of the answers, mean of the applications"),
-        Figure("training loss", last["loss"], "last step"),
-        Figure("parameters trained", num_trained, kind),
+        Figure("validation loss", history[-1][VALIDATION], "nats per token of the answers, mean of the applications"),
+        Figure("training loss", history[-1]["loss"], "last step"),
+        Figure("parameters trained", done.num_trained, kind),
         Figure("steps", len(history), f"of about {config.batch_tokens:,} tokens"),
     )
     losses = {"training": _points(history, "loss"), "validation": _points(history, VALIDATION)}
     if len(config.applications) > 1:
-        losses |= {name: _points(history, f"{VALIDATION}_{name}") for name in config.applications}
-    told = ", ".join(f"{name} × {weight:g}" for name, weight in config.applications.items())
-    return page(
-        "Fine-tuning", summary, *_curves(losses, history, compute_type, "finetune"),
-        lead=f"{told}; seed {config.seed}",
-    )  # fmt: skip
+        losses |= {application: _points(history, f"{VALIDATION}_{application}") for application in config.applications}
+    told = ", ".join(f"{application} × {weight:g}" for application, weight in config.applications.items())
+    curves = _curves(losses, done, f"finetune@{name}")
+    return page(f"Fine-tuning: {name}", summary, *curves, lead=f"{told}; seed {config.seed}")
 
 
-def _curves(
-    losses: Mapping[str, Sequence[Point]], history: Sequence[Entry], compute_type: str, stage: str
-) -> list[Html]:
-    rate, norm = _points(history, "learning_rate"), _points(history, "gradient_norm")
+def _curves(losses: Mapping[str, Sequence[Point]], done: Finished, stage: str) -> list[Html]:
+    rate, norm = _points(done.history, "learning_rate"), _points(done.history, "gradient_norm")
     return [
         section("Loss", line_chart("Loss by step", losses, x="step", y="nats per token")),
         section(
@@ -57,7 +58,7 @@ def _curves(
             line_chart("Learning rate", {"learning rate": rate}, x="step", y="rate"),
             line_chart("Gradient", {"before clipping": norm}, x="step", y="length"),
         ),
-        paragraph("Matrix products ran in ", compute_type, "; weights and sums are float32."),
+        paragraph("Matrix products ran in ", done.compute_type, "; weights and sums are float32."),
         paragraph(
             "Where the time went is no part of this page, which is the same wherever the model is made: the run "
             f"leaves it in the workspace, in .pedigree/times/{stage}.html."

@@ -42,7 +42,7 @@ def train(config: TrainConfig, *, tokens: Path, checks: Path, output: Path, live
     done = perform(config, config.model, make, WindowLessons(config, data), where, live, attempt)
     save_model(done.model, output)
     done.save(output)
-    write_whole(output / "page.html", render(config, done.model.count_params(), done.compute_type, done.history))
+    write_whole(output / "page.html", render(config, done))
     num_windows = len(done.history) * config.batch_windows
     metrics = {
         "loss": done.history[-1]["loss"],

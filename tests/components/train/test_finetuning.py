@@ -29,7 +29,7 @@ def finetune_into(folder, world, live=lambda *_: None, **values):
     attempt = Attempt(folder.with_name(f"{folder.name}-attempt"), {})
     attempt.folder.mkdir(exist_ok=True)
     config = FinetuneConfig(**{**CONFIG, **values})
-    return finetune(config, **world, output=folder, live=live, attempt=attempt)
+    return finetune(config, **world, output=folder, live=live, attempt=attempt, key="both")
 
 
 def read_history(folder):
