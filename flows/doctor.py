@@ -17,6 +17,8 @@ from pathlib import Path
 
 from components.core.lock import STATE, holder
 
+REGISTRATION = Path("data/register/version.json")
+
 _GOOD, _BAD, _NOTE = "ok", "FAIL", "note"
 _NEEDED_GB = 2.0
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -161,7 +163,7 @@ def _champion() -> Iterator[Finding]:
     from flows.generate import model_name
 
     try:
-        faults = list(find_faults(model_name()))
+        faults = [*find_faults(model_name()), *_find_lost(model_name())]
     except (PedigreeError, KeyError, TypeError):
         return  # no params to know the model's name by: told above
     for fault in faults:
@@ -169,6 +171,18 @@ def _champion() -> Iterator[Finding]:
         yield Finding("champion", _BAD, fault, fix)
     if not faults:
         yield Finding("champion", _GOOD, "alias, ledger and every byte agree, or there is none yet")
+
+
+def _find_lost(name: str) -> Iterator[str]:
+    """The version that this workspace registered last, where the registry has it no more: its alias went with it."""
+    from components.core.files import read_json
+    from components.registry import list_versions
+
+    if not REGISTRATION.exists():
+        return
+    registered, known = read_json(REGISTRATION), {version.digest for version in list_versions(name)}
+    if registered["name"] == name and registered["digest"] not in known:
+        yield f"version {registered['digest'][:16]} of this workspace is gone: `pedigree run` brings it back"
 
 
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -45,8 +45,10 @@ def promote(*, require_approval: bool) -> int:
 def decide(*, agree: bool) -> int:
     """A person's answer to the proposal that waits for one; returns 0. Raises RegistryError when none does."""
     from components.registry import decide as answer
+    from flows.approval import release
 
     _tell(answer(model_name(), agree=agree))
+    release(agree=agree)
     return 0
 
 
@@ -106,7 +108,10 @@ def _ask() -> int:
         return decide(agree=input("Promote? [y/N] ").strip().lower() == "y")
     from flows.approval import ask
 
-    return decide(agree=ask(proposal.evidence.get("lines", [])))
+    agree = ask(proposal.evidence.get("lines", []))
+    if waiting(read_ledger_quickly(model_name())) != proposal:
+        return _explain()  # somebody was faster, on the command line
+    return decide(agree=agree)
 
 
 def _moment(text: str) -> datetime:

@@ -19,7 +19,7 @@ from components.core.errors import GateError, InputError, PedigreeError, Workspa
 from components.core.files import read_json, remove, write_whole
 from components.core.keys import load_key
 from components.core.lock import STATE
-from components.core.records import RECORD, Record, verify
+from components.core.records import RECORD, Record, describe_files, read_record
 from components.provenance.evidence import CODE, LOCKS, SOURCES, raw_objects
 from components.provenance.place import place_of
 from components.provenance.reproduce import Difference, compare, sign_reproduced
@@ -82,9 +82,12 @@ def run(folder: Path) -> None:
 
 
 def records_in(folder: Path) -> dict[str, Record]:
-    """The record of each stage made in a workspace, its files checked against it, by the name of the stage."""
-    records = (verify(path.parent) for path in sorted((folder / "data").rglob(RECORD)))
-    return {record.stage: record for record in records}
+    """The record of each stage made in a workspace, with its files as they really are, by the name of the stage."""
+    found = {}
+    for path in sorted((folder / "data").rglob(RECORD)):
+        record = read_record(path.parent)
+        found[record.stage] = record.model_copy(update={"files": describe_files(path.parent)})
+    return found
 
 
 def _environment(python: Path, folder: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ from components.core.files import read_json, write_json
 from flows.environment import PREFECT_HOME, python_command
 
 STARTUP_SECONDS = 180.0
-_URL = "PREFECT_API_URL"
+URL_VARIABLE = "PREFECT_API_URL"
 _NOTE = PREFECT_HOME / "server.json"
 _LOG = PREFECT_HOME / "server.log"
 
@@ -42,16 +42,16 @@ class LocalServer:
         self.url = ""
 
     def __enter__(self) -> LocalServer:
-        self.url = os.environ.get(_URL) or _running_server()
+        self.url = os.environ.get(URL_VARIABLE) or _running_server()
         if not self.url:
             self.url = self._start()
-        os.environ[_URL] = self.url  # now, because Prefect reads it when it is imported
+        os.environ[URL_VARIABLE] = self.url  # now, because Prefect reads it when it is imported
         return self
 
     def wait(self) -> str:
         """Wait until the server answers; returns its address. Raises PedigreeError with the end of its log."""
         deadline = time.monotonic() + STARTUP_SECONDS
-        while self._process is not None and not _is_healthy(self.url):
+        while self._process is not None and not is_healthy(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise _did_not_start()
             time.sleep(0.05)
@@ -62,7 +62,7 @@ class LocalServer:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._process is None:
             return
-        del os.environ[_URL]
+        del os.environ[URL_VARIABLE]
         if self._is_lasting:
             _NOTE.unlink(missing_ok=True)
         # Not asked politely, which takes a second: all that it was told is in its database.
@@ -74,7 +74,7 @@ class LocalServer:
         url = f"http://127.0.0.1:{port}/api"
         # Without its services the server starts faster, and nothing runs beside the stages.
         kind = {} if self._is_lasting else {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}
-        extra = {"PREFECT__SERVER_FINAL": "1", "PREFECT_SERVER_API_PORT": str(port), _URL: url, **kind}
+        extra = {"PREFECT__SERVER_FINAL": "1", "PREFECT_SERVER_API_PORT": str(port), URL_VARIABLE: url, **kind}
         _LOG.parent.mkdir(parents=True, exist_ok=True)
         with _LOG.open("ab") as log:
             self._process = subprocess.Popen(
@@ -111,10 +111,11 @@ def serve(port: int) -> None:
 def _running_server() -> str:
     """The address of a server that another command of this project runs, or nothing."""
     url = str(read_json(_NOTE)["url"]) if _NOTE.exists() else ""
-    return url if url and _is_healthy(url) else ""
+    return url if url and is_healthy(url) else ""
 
 
-def _is_healthy(url: str) -> bool:
+def is_healthy(url: str) -> bool:
+    """Whether a server answers at the address of its API."""
     # Not through a proxy: the server is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

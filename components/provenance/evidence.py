@@ -25,8 +25,9 @@ from components.core.records import Record
 from components.provenance.chain import Chain, artifacts_below, close, find_records
 
 SOURCES, CODE, RECORDS, REPORTS = "sources.lock.json", "code.tar", "records", "reports"
-LOCKS = ("params.yaml", "dvc.lock", "requirements.lock", SOURCES)
-_CODE_PARTS = ("components", "flows", "infra/recipes", "dvc.yaml", ".dvcignore", "pyproject.toml", "Makefile")
+PARAMS, RECIPES = "params.yaml", "infra/recipes"
+LOCKS = (PARAMS, "dvc.lock", "requirements.lock", SOURCES)
+_CODE_PARTS = ("components", "flows", RECIPES, "dvc.yaml", ".dvcignore", "pyproject.toml", "Makefile")
 
 
 def gather(ends: Mapping[str, str], data: Path, workspace: Path, code: Path, output: Path) -> Chain:

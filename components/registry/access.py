@@ -149,7 +149,12 @@ def rollback(name: str, which: str | None = None) -> Entry:
 
 
 def find_faults(name: str) -> Iterator[str]:
-    """What is wrong with the champion or the ledger of a model, in words; nothing while there is no champion."""
+    """What is wrong with the ledger, the champion, or a version behind another alias of a model, in words."""
+    yield from _find_faults_of_champion(name)
+    yield from _find_faults_behind_aliases(name)
+
+
+def _find_faults_of_champion(name: str) -> Iterator[str]:
     try:
         known = read_ledger_quickly(name)
         if not known.champion_digest:
@@ -160,7 +165,20 @@ def find_faults(name: str) -> Iterator[str]:
             yield f"the alias champion names {f'version {shown.number}' if shown else 'nobody'}, the ledger another"
         load(name)
     except RegistryError as error:
-        yield f"{error.where}: {error.found}; expected {error.expected}"
+        yield _in_words(error)
+
+
+def _find_faults_behind_aliases(name: str) -> Iterator[str]:
+    for version in list_versions(name):
+        for alias in set(version.aliases) - {CHAMPION}:
+            try:
+                load(name, alias)
+            except RegistryError as error:
+                yield f"alias {alias}, {_in_words(error)}"
+
+
+def _in_words(error: RegistryError) -> str:
+    return f"{error.where}: {error.found}; expected {error.expected}"
 
 
 def _with_registry(name: str, act: Callable[[Any, Any], Entry]) -> Entry:

@@ -25,6 +25,7 @@ from components.registry.store import Store
 
 DIGEST, EVALUATION = "pedigree.digest", "pedigree.evaluation"
 VERDICT = "pedigree.verdict"
+OBJECTS = "pedigree.objects"
 CHALLENGER, CHAMPION = "challenger", "champion"
 # A model's ledger is a registered model too (``components.registry.ledger``).
 LEDGER_SUFFIX = "-ledger"

@@ -21,7 +21,7 @@ from components.registry.comparison import Metric, read_metrics
 from components.registry.config import PromoteConfig
 from components.registry.contents import Contents
 from components.registry.ledger import Draft, Entry, Kind, Ledger, read_ledger
-from components.registry.look import CHAMPION, VERDICT, Version, with_alias, with_digest
+from components.registry.look import CHAMPION, VERDICT, Version, look, with_alias, with_digest
 from components.registry.page import draw
 from components.registry.store import APPROVAL_VARIABLE, FOLDER, Store, workspace
 
@@ -42,13 +42,18 @@ class Registry:
 
     def versions(self) -> list[Version]:
         """All versions of the model, newest first."""
-        return versions.list_versions(self.client, self.name)
+        return self._list(self.name)
 
     def ledger(self) -> Ledger:
         """The chain of entries. Raises RegistryError where it was tampered with."""
         of_ledger = ledger.ledger_name(self.name)
         seen = memory(self.store, self.name)
-        return read_ledger(self.name, lambda: versions.list_versions(self.client, of_ledger), seen)
+        return read_ledger(self.name, lambda: self._list(of_ledger), seen)
+
+    def _list(self, name: str) -> list[Version]:
+        """The quick look where it can tell: MLflow asks once more for each version, and a ledger has many."""
+        found = look(self.store, name)
+        return versions.list_versions(self.client, name) if found is None else found
 
 
 @dataclass(frozen=True)

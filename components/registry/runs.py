@@ -49,7 +49,7 @@ def find_experiment(client: MlflowClient, store: Store, name: str) -> str:
     if found and found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     artifacts = str(store.artifacts) if store.artifacts else None
-    if found and artifacts and found.artifact_location.startswith("/") and found.artifact_location != artifacts:
+    if found and artifacts and found.artifact_location != artifacts:
         # MLflow notes absolute paths; after the workspace was moved it would go on writing to the old place.
         client.rename_experiment(found.experiment_id, f"{name} (files in {found.artifact_location})")
         found = None
@@ -71,6 +71,13 @@ def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> 
     missing = [Param(key, _text(value)) for key, value in sorted(params.items()) if key not in known]
     for batch in _batches(missing, _MOST_PARAMS_PER_BATCH):
         client.log_batch(run_id, params=batch)
+
+
+def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Put tags on a run; one that is there already takes the new value."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in sorted(tags.items())])
 
 
 def metrics_of(step: int, values: Mapping[str, float], milliseconds: int) -> Iterator[Metric]:

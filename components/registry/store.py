@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 ENVIRONMENT = (
     "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_INSECURE_TLS", "MLFLOW_TRACKING_SERVER_CERT_PATH",
-    "MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION",
+    "PEDIGREE_ARTIFACTS", "MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
     "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "no_proxy", "https_proxy", "http_proxy",
 )  # fmt: skip
 # `pedigree promote --require-approval` sets it for one run; promote.require_approval is the lasting rule.
 APPROVAL_VARIABLE = "PEDIGREE_REQUIRE_APPROVAL"
+# An address in S3 where the files of versions go; otherwise they stay beside the database.
+ARTIFACTS_VARIABLE = "PEDIGREE_ARTIFACTS"
 FOLDER = STATE / "mlflow"
 _SQLITE = "sqlite:///"
 _SETTINGS = {
@@ -53,12 +56,17 @@ class Store:
 
     tracking_uri: str
     registry_uri: str
-    artifacts: Path | None
+    artifacts: Path | str | None
 
     @property
     def database(self) -> Path | None:
         """The SQLite file that holds the versions, or None when something else does."""
         return sqlite_path(self.registry_uri)
+
+    @property
+    def objects(self) -> str:
+        """The address in S3 where files go by reference, '' where they go as files."""
+        return self.artifacts if isinstance(self.artifacts, str) else ""
 
     @property
     def is_http(self) -> bool:
@@ -84,7 +92,8 @@ def find_store() -> Store:
     if urlsplit(tracking).scheme in ("http", "https"):
         return Store(tracking, registry, None)
     database = sqlite_path(tracking)
-    return Store(tracking, registry, (database.parent if database else folder) / "artifacts")
+    beside = (database.parent if database else folder) / "artifacts"
+    return Store(tracking, registry, os.environ.get(ARTIFACTS_VARIABLE, "").rstrip("/") or beside)
 
 
 def state_folders() -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,9 @@ import components
 from components.core.fingerprints import Sources
 from components.core.records import artifact_digest
 from components.provenance.place import PROVENANCE, is_attested
+from components.registry import objects
 from components.registry.contents import Contents
-from components.registry.look import DIGEST, EVALUATION, PARTS_FOLDER, Version
+from components.registry.look import DIGEST, EVALUATION, OBJECTS, PARTS_FOLDER, Version
 from components.registry.runs import EXECUTION
 
 if TYPE_CHECKING:
@@ -55,13 +56,18 @@ def has_model(client: MlflowClient, name: str) -> bool:
     return bool(client.search_registered_models(f"name='{name}'", max_results=1))
 
 
-def put(client: MlflowClient, name: str, run_id: str, contents: Contents, provenance: Path) -> Version:
-    """The version with these contents, made where there is none; one whose files are gone is replaced."""
+def put(client: MlflowClient, name: str, run_id: str, contents: Contents, provenance: Path, root: str = "") -> Version:
+    """The version with these contents, made where there is none; one whose files are gone is replaced.
+
+    With a ``root`` in S3 the files go there by their digests, and the version refers to them.
+    """
+    if root:
+        objects.send(root, contents)
     same = [version for version in list_versions(client, name) if version.digest == contents.digest]
     for version in same:
         if version.is_ready and has_files(version, contents):
             return version
-    made = _create(client, name, run_id, contents, provenance)
+    made = _create(client, name, run_id, contents, provenance, root)
     for broken in same:
         replace_version(client, broken, made)
     return made
@@ -102,11 +108,14 @@ def fetch(version: Version, into: Path) -> Path:
 
     into.mkdir(parents=True, exist_ok=True)
     address = f"models:/{version.name}/{version.number}"
-    return Path(download_artifacts(artifact_uri=address, dst_path=str(into))) / PARTS_FOLDER
+    folder = Path(download_artifacts(artifact_uri=address, dst_path=str(into))) / PARTS_FOLDER
+    if root := version.tags.get(OBJECTS):
+        objects.bring(root, Contents.below(folder))
+    return folder
 
 
-def _create(client: MlflowClient, name: str, run_id: str, contents: Contents, provenance: Path) -> Version:
-    model_id = _find_files(client, run_id, contents) or _log_files(client, run_id, contents, provenance)
+def _create(client: MlflowClient, name: str, run_id: str, contents: Contents, provenance: Path, root: str) -> Version:
+    model_id = _find_files(client, run_id, contents) or _log_files(client, run_id, contents, provenance, root)
     if not has_model(client, name):
         client.create_registered_model(name)
     source = f"models:/{model_id}"
@@ -114,8 +123,9 @@ def _create(client: MlflowClient, name: str, run_id: str, contents: Contents, pr
 
     card = (provenance / MODEL_CARD).read_text(encoding="utf-8")
     made = client.create_model_version(
-        name, source, run_id, tags=tags_of(contents), description=card[:_MOST_CHARACTERS], model_id=model_id
-    )
+        name, source, run_id, model_id=model_id, description=card[:_MOST_CHARACTERS],
+        tags={**tags_of(contents), **tags_of_origin(provenance), **({OBJECTS: root} if root else {})},
+    )  # fmt: skip
     return next(version for version in list_versions(client, name) if version.number == int(made.version))
 
 
@@ -124,6 +134,14 @@ def tags_of(contents: Contents) -> dict[str, str]:
     record = contents.records["model"]
     return {DIGEST: contents.digest, EVALUATION: artifact_digest(contents.evaluation),
             EXECUTION: record.execution, "pedigree.fingerprint": record.fingerprint}  # fmt: skip
+
+
+def tags_of_origin(provenance: Path) -> dict[str, str]:
+    """What MLflow can search for: recipe, commit, uncommitted changes, locks."""
+    from components.core.keys import believed_keys
+    from components.provenance.labels import labels
+
+    return {f"pedigree.{name}": value for name, value in labels(provenance, believed_keys()).items()}
 
 
 def _find_files(client: MlflowClient, run_id: str, contents: Contents) -> str | None:
@@ -137,7 +155,7 @@ def _find_files(client: MlflowClient, run_id: str, contents: Contents) -> str | 
     return None
 
 
-def _log_files(client: MlflowClient, run_id: str, contents: Contents, provenance: Path) -> str:
+def _log_files(client: MlflowClient, run_id: str, contents: Contents, provenance: Path, root: str) -> str:
     """Write the files of a version as MLflow's pyfunc model from code; returns the id of the model."""
     import mlflow
 
@@ -151,16 +169,17 @@ def _log_files(client: MlflowClient, run_id: str, contents: Contents, provenance
         (folder / _MODEL_CODE).write_text(MODEL_CODE, encoding="utf-8")
         info = mlflow.pyfunc.log_model(
             name=_MODEL_NAME, python_model=str(folder / _MODEL_CODE), code_paths=[str(folder / "code" / "components")],
-            artifacts=_copy_parts({**contents.folders, PROVENANCE: provenance}, folder),
+            artifacts=_copy_parts(contents, provenance, folder, is_reference=bool(root)),
             signature=signature(), pip_requirements=libraries, tags=tags_of(contents), params=contents.params,
         )  # fmt: skip
     return str(info.model_id)
 
 
-def _copy_parts(parts: Mapping[str, Path], folder: Path) -> dict[str, str]:
-    for part, source in parts.items():
-        shutil.copytree(source, folder / part)
-    return {part: str(folder / part) for part in parts}
+def _copy_parts(contents: Contents, provenance: Path, folder: Path, *, is_reference: bool) -> dict[str, str]:
+    for part, source in contents.folders.items():
+        shutil.copytree(source, folder / part, ignore=objects.only_record if is_reference else None)
+    shutil.copytree(provenance, folder / PROVENANCE)
+    return {part: str(folder / part) for part in (*contents.folders, PROVENANCE)}
 
 
 def _copy_code(folder: Path) -> list[str]:

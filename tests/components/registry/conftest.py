@@ -6,6 +6,7 @@ import pytest
 
 from components.core.lock import WORKSPACE_VARIABLE
 from components.registry import store, versions
+from tests.components.registry.servers import ABSENT, has_postgres, postgres
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,13 @@ def quick_code(monkeypatch, code_once):
         return ["mlflow"]
 
     monkeypatch.setattr(versions, "_copy_code", copy)
+
+
+@pytest.fixture(scope="session")
+def postgres_address():
+    """A PostgreSQL server from its binaries, with MLflow's tables."""
+    if not has_postgres():
+        pytest.skip(ABSENT)
+    with postgres() as address:
+        store.connect(store.Store(address, address, None)).search_experiments()
+        yield address

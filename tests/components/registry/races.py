@@ -1,64 +1,117 @@
-"""Many processes that want to write the same ledger entry at once, on a real database.
+"""Eight processes that promote a better model each, all at once, round after round, on a real database.
 
 ``python -m tests.components.registry.races [--rounds 50]`` prints how many won each round, on SQLite and PostgreSQL.
+
+In each round all candidates are better than the champion and equal to one another: whoever is first must win, and
+the seven others must be judged again, against the winner, and lose.
 """
 
 import argparse
 import multiprocessing
 import os
+import shutil
 import tempfile
 import time
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
-from components.core.keys import load_key
+from components.core.files import digest_of
+from components.core.keys import believe, load_key
 from components.core.lock import WORKSPACE_VARIABLE
-from components.registry import ledger, look, store
-from components.registry.promotion import Registry
+from components.core.records import artifact_digest
+from components.registry import store
+from components.registry.contents import PARTS, Contents
 from tests.components.registry.servers import ABSENT, has_postgres, postgres
 
 NAME, PROCESSES = "raced", 8
+STEP = 0.01  # bits per byte, by which the models of a round are better than those of the round before
+
+
+class Race(NamedTuple):
+    """How many won each round, how many entries there are, and the seconds that the rounds took."""
+
+    winners: list[int]
+    num_entries: int
+    seconds: float
 
 
 def run(folder, address, rounds):
-    """Numbers of winners by round, and the seconds that it took; every reader then agrees on one chain."""
+    """Race, and check that every reader then agrees on one chain of champions."""
     os.environ.update({WORKSPACE_VARIABLE: str(folder), "MLFLOW_TRACKING_URI": address})
     os.environ.pop("MLFLOW_REGISTRY_URI", None)
-    load_key()
+    believe(load_key().public_key())
+    prepare(folder)
     registry = open_registry()
     registry.client.create_registered_model(NAME)
-    registry.client.create_model_version(NAME, str(folder), tags={look.DIGEST: "0" * 64})
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(PROCESSES), context.Queue()
-    racers = [context.Process(target=race, args=(n, rounds, barrier, results)) for n in range(PROCESSES)]
-    begin = time.monotonic()
+    racers = [context.Process(target=race, args=(folder, n, rounds, barrier, results)) for n in range(PROCESSES)]
     for racer in racers:
         racer.start()
-    wins = Counter(number for _ in racers for number in results.get(timeout=500))
+    seconds = max(results.get(timeout=3600) for _ in racers)
     for racer in racers:
         racer.join()
-    entries = registry.ledger().entries
-    if len(entries) != rounds:
-        raise AssertionError(f"{len(entries)} entries after {rounds} rounds")
-    return [wins[number] for number in range(rounds)], time.monotonic() - begin
+    ledger = registry.ledger()
+    changes, champion = [entry for entry in ledger.entries if entry.kind == "promoted"], ""
+    for entry in changes:
+        assert entry.champion == champion, "a promotion over somebody else than the champion"
+        champion = entry.version
+    tags = {version.digest: version.tags["round"] for version in registry.versions()}
+    wins = Counter(tags[entry.version] for entry in changes)
+    return Race([wins[str(number)] for number in range(rounds)], len(ledger.entries), seconds)
 
 
-def race(number, rounds, barrier, results):
-    """One racer: in each round all look, wait for one another, and write."""
-    registry, won = open_registry(), []
-    (version,) = registry.versions()
-    for this in range(rounds):
-        seen = registry.ledger()
-        barrier.wait(timeout=300)
-        draft = ledger.Draft("promoted", seen.champion_digest, f"{this:04}{number:060}", "", "", {})
-        if ledger.append(registry.client, seen, draft, version) is not None:
-            won.append(this)
-        barrier.wait(timeout=300)
-    results.put(won)
+def prepare(folder):
+    """A model and a tokenizer that all candidates share."""
+    from tests.components.registry.world import make_model, make_tokenizer
+
+    for name in ("model", "tokenizer"):
+        (folder / name).mkdir(parents=True)
+    make_tokenizer(folder / "tokenizer")
+    make_model(folder / "model", 0)
+
+
+def race(folder, number, rounds, barrier, results):
+    """One racer: registers a model for each round, then promotes them, each at the same moment as the others."""
+    from components.registry import promotion
+    from components.registry.comparison import read_metrics
+    from components.registry.config import PromoteConfig
+
+    registry, config = open_registry(), PromoteConfig(num_resamples=200)
+    candidates = [candidate(registry, folder / f"racer{number}-{this}", number, this) for this in range(rounds)]
+    barrier.wait(timeout=3600)
+    begin = time.monotonic()
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        for digest, evaluation in candidates:
+            promotion.promote(registry, promotion.Candidate(digest, read_metrics(evaluation), config))
+            barrier.wait(timeout=600)
+    results.put(time.monotonic() - begin)
+
+
+def candidate(registry, folder, number, this):
+    """A version with a complete, signed folder; its digest and evaluation."""
+    from tests.components.registry.world import attest_world, make_evaluation
+
+    parts = {part: folder / "artifacts" / part for part in PARTS}
+    for part in ("model", "tokenizer"):
+        shutil.copytree(folder.parent / part, parts[part], copy_function=os.link)
+    parts["evaluation"].mkdir()
+    make_evaluation(parts["evaluation"], -STEP * this, seed=number)
+    attest_world(folder, parts, NAME)
+    digest = digest_of({part: artifact_digest(path) for part, path in parts.items()})
+    shutil.move(folder.parent / ".pedigree/provenance" / digest / "provenance", folder / "artifacts/provenance")
+    from components.registry.versions import tags_of
+
+    tags = {**tags_of(Contents.below(folder / "artifacts")), "round": str(this)}
+    registry.client.create_model_version(NAME, str(folder), tags=tags)
+    return digest, parts["evaluation"]
 
 
 def open_registry():
+    from components.registry.promotion import Registry
+
     found = store.find_store()
     return Registry(store.connect(found), found, NAME)
 
@@ -66,18 +119,18 @@ def open_registry():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
-    rounds = parser.parse_args().rounds
-    for name in ("SQLite", "PostgreSQL"):
+    parser.add_argument("--database", choices=["SQLite", "PostgreSQL"], action="append")
+    options = parser.parse_args()
+    for name in options.database or ("SQLite", "PostgreSQL"):
         if name == "PostgreSQL" and not has_postgres():
             print(ABSENT)
             continue
         with tempfile.TemporaryDirectory() as folder:
             address = nullcontext(f"sqlite:///{folder}/mlflow.db") if name == "SQLite" else postgres()
             with address as where:
-                wins, seconds = run(Path(folder), where, rounds)
-        print(
-            f"{name}: {PROCESSES} processes, {rounds} rounds, winners per round {dict(Counter(wins))}, {seconds:.0f} s"
-        )
+                found = run(Path(folder), where, options.rounds)
+        told = f"{PROCESSES} processes, {options.rounds} rounds, winners per round {dict(Counter(found.winners))}"
+        print(f"{name}: {told}, {found.num_entries} entries, {found.seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Real servers for the registry's tests: PostgreSQL from its binaries, in a folder and under a user of its own."""
+"""Real servers for the registry's tests: PostgreSQL from its binaries, in a folder and under a user of its own; S3."""
 
 import os
 import shutil
@@ -68,3 +68,18 @@ def wait_for(port, server):
             if server.poll() is not None or time.monotonic() > end:
                 raise
             time.sleep(0.1)
+
+
+@contextmanager
+def s3():
+    """The environment that leads to an empty S3."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield {"MLFLOW_S3_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test",
+               "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
+    finally:
+        server.stop()

@@ -1,5 +1,6 @@
 """Promotion as it must hold when things go wrong: killed at any step, raced, tampered with, taken back."""
 
+import shutil
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ from components.registry import access, read_ledger_quickly, store
 from components.registry.promotion import waiting
 from components.registry.store import APPROVAL_VARIABLE
 from tests.components.registry import races
-from tests.components.registry.servers import ABSENT, has_postgres, postgres
 from tests.components.registry.test_registry import NAME, client, promoted, registered, states
 from tests.components.registry.world import make_world
 
@@ -24,14 +24,13 @@ def _workspace(workspace, quick_code):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_of_eight_processes_that_promote_at_once_exactly_one_wins(database, tmp_path):
+def test_of_eight_processes_that_promote_at_once_exactly_one_wins(database, tmp_path, request, empty_registry):
     if database == "sqlite":
-        assert races.run(tmp_path, f"sqlite:///{tmp_path}/raced.db", 5)[0] == [1] * 5
-        return
-    if not has_postgres():
-        pytest.skip(ABSENT)
-    with postgres() as address:
-        assert races.run(tmp_path, address, 5)[0] == [1] * 5
+        shutil.copyfile(empty_registry, tmp_path / "raced.db")
+        address = f"sqlite:///{tmp_path}/raced.db"
+    else:
+        address = request.getfixturevalue("postgres_address")
+    assert races.run(tmp_path, address, 3).winners == [1] * 3
 
 
 def champions(workspace, *changes):
@@ -126,6 +125,15 @@ def test_what_was_tampered_with_is_noticed_and_refused(workspace, how):
     assert len(list(access.find_faults(NAME))) >= 1
     with pytest.raises(PedigreeError):
         access.load(NAME)
+
+
+def test_a_challenger_that_was_edited_is_noticed_too(workspace):
+    champions(workspace, 0.0, 0.2)
+    damaged = access.find_version(NAME, "challenger").folder / "tokenizer/tokenizer.json"
+    damaged.write_bytes(damaged.read_bytes() + b" ")
+    (fault,) = access.find_faults(NAME)
+    assert fault.startswith("alias challenger")
+    assert "tokenizer.json" in fault
 
 
 def test_an_alias_moved_by_hand_is_noticed_and_changes_nobodys_champion(workspace):

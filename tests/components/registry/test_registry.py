@@ -8,7 +8,7 @@ import pytest
 from components.core.errors import RegistryError
 from components.core.execute import Order, execute
 from components.core.execute import is_current as has_nothing_to_do
-from components.core.files import read_json
+from components.core.files import read_json, sha256_file
 from components.core.params import parse
 from components.registry import (
     STAGES,
@@ -108,6 +108,19 @@ def test_the_run_says_what_a_reader_of_the_compare_page_wants_to_know(inputs, wo
     datasets = {tag.value: d.dataset.name for d in run.inputs.dataset_inputs for tag in d.tags}
     assert datasets == {"training": "training tokens", "evaluation": "held-out documents"}
     assert all(len(d.dataset.digest) <= 36 for d in run.inputs.dataset_inputs)
+
+
+def test_run_and_version_tell_lock_recipe_code_and_the_data_that_they_were_measured_on(inputs, workspace):
+    registered(workspace / "data/register", inputs)
+    ((run,), (version,)) = runs(), look.look(store.find_store(), NAME)
+    for tags in (run.data.tags, version.tags):
+        assert tags["pedigree.sources.lock.json"] == sha256_file(workspace / "sources.lock.json")
+        assert tags["pedigree.recipe"] == "none, values of its own"
+        assert tags["pedigree.commit"] == "no git checkout"
+        assert tags["pedigree.fingerprint"] == "f" * 64
+        assert tags["pedigree.digest"] == version.digest
+    measured = client().get_logged_model(version.model_id).metrics
+    assert {(metric.dataset_name, len(metric.dataset_digest)) for metric in measured} == {("held-out documents", 36)}
 
 
 def test_another_registry_is_filled_too(inputs, workspace, empty_registry, monkeypatch):

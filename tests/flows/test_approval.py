@@ -1,0 +1,90 @@
+"""A promotion that waits for a person: paused in a real Prefect server, answered on its page or on the command line."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from components.core.keys import believe, load_key
+from components.registry import access, read_ledger_quickly
+from components.registry.store import APPROVAL_VARIABLE
+from tests.components.registry.conftest import code_once, empty_registry, quick_code, workspace  # noqa: F401
+from tests.components.registry.test_registry import NAME, PROMOTE_CONFIG, promoted, registered
+from tests.components.registry.world import make_world
+from tests.flows.toys import Toy, make_toy
+
+pytestmark = pytest.mark.slow
+WAIT = "from flows.environment import prepare; prepare(); import flows.promote; raise SystemExit(flows.promote._ask())"
+
+
+@pytest.fixture
+def project(workspace, quick_code, monkeypatch):  # noqa: F811
+    """A champion, a better model, and what proposes it by a rule that was not tried before."""
+    toy, believed = make_toy(workspace / "toy"), load_key()
+    for name in ("dvc.yaml", ".dvc"):
+        (toy.root / name).rename(workspace / name)
+    (workspace / "params.yaml").write_text("register: {name: tiny}\n")
+    believe(believed.public_key())
+    first, better = (make_world(workspace / f"world{n}", seed=n, change=-0.2 * n) for n in (0, 1))
+    promoted(workspace, first, registered(workspace / "data/register", first))
+    digest = registered(workspace / "data/register", better)
+
+    def propose(seed):
+        with monkeypatch.context() as patch:
+            patch.setenv(APPROVAL_VARIABLE, "1")
+            promoted(workspace, better, digest, {**PROMOTE_CONFIG, "seed": seed})
+
+    return Toy(workspace), propose, digest
+
+
+def paused_run(url):
+    """The id of the run that is paused, once there is one."""
+    import os
+
+    os.environ["PREFECT_API_URL"] = url
+    from prefect.client.orchestration import get_client
+
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        with get_client(sync_client=True) as client:
+            for run in client.read_flow_runs():
+                if run.state.is_paused():
+                    return run.id
+        time.sleep(0.3)
+    raise AssertionError("no run is paused")
+
+
+def kinds():
+    return [entry.kind for entry in read_ledger_quickly(NAME).entries]
+
+
+def test_a_person_answers_on_the_page_or_on_the_command_line(project, prefect_url):
+    from prefect.flow_runs import resume_flow_run
+
+    toy, propose, digest = project
+    propose(seed=1)
+    waiter = toy.start("-c", WAIT, PREFECT_API_URL=prefect_url)
+    paused_run(prefect_url)
+    assert waiter.poll() is None
+    declined = toy.pedigree("promote", "--decline", PREFECT_API_URL=prefect_url)
+    assert declined.returncode == 0, declined.stdout
+    told = waiter.communicate(timeout=60)[0]
+    assert (waiter.returncode, kinds()) == (0, ["promoted", "proposed", "declined"]), told
+
+    propose(seed=2)
+    waiter = toy.start("-c", WAIT, PREFECT_API_URL=prefect_url)
+    resume_flow_run(paused_run(prefect_url), run_input={"agree": True})
+    told = waiter.communicate(timeout=60)[0]
+    assert (waiter.returncode, kinds()[3:]) == (0, ["proposed", "promoted"]), told
+    assert access.champion(NAME).digest == digest
+    nobody = toy.pedigree("promote", "--approve", PREFECT_API_URL=prefect_url)
+    assert nobody.returncode == 8
+    assert "no proposal that waits" in nobody.stdout
+
+
+def test_nobody_there_is_a_no(project, prefect_url):
+    toy, _, _ = project
+    asking = "from flows.environment import prepare; prepare(); from flows.approval import ask; print(ask(['why'], 3))"
+    done = toy.run("-c", asking, PREFECT_API_URL=prefect_url)
+    assert done.stdout.splitlines()[-1] == "False", done.stdout
+    assert not Path(toy.root / ".pedigree/prefect/approval.json").exists()
