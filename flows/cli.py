@@ -203,8 +203,8 @@ def _add_serve(commands: Any) -> None:
     def command(options: argparse.Namespace) -> int:
         from flows.serve import serve
 
-        names = ("which", "host", "port", "num_slots", "requests_per_minute", "timeout_seconds", "drain_seconds",
-                 "log_text", "weights")  # fmt: skip
+        names = ("which", "shadow", "host", "port", "num_slots", "requests_per_minute", "timeout_seconds",
+                 "drain_seconds", "log_text", "weights")  # fmt: skip
         values = {name: getattr(options, name) for name in names}
         return serve({**values, "allowed_hosts": tuple(options.allowed_hosts)})
 
@@ -216,6 +216,8 @@ PEDIGREE_API_KEYS, separated by commas; without them everybody is let in.
     parser = _add(commands, "serve", command, "answer over HTTP with a registered model", text)
     parser.add_argument("--version", dest="which", default="champion",
                         help="alias, number or digest (default: champion)")  # fmt: skip
+    parser.add_argument("--shadow", default="", metavar="VERSION",
+                        help="answers too, unseen (challenger): how far both agree is logged")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
     parser.add_argument("--allow-host", dest="allowed_hosts", action="append", default=[], metavar="NAME",

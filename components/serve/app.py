@@ -33,8 +33,9 @@ from components.serve.errors import Refusal, broken, invalid, not_ready
 from components.serve.formats import Format, Text, usage
 from components.serve.gate import Gate
 from components.serve.page import playground
-from components.serve.protocol import ChatRequest, CompletionRequest, Options
-from components.serve.requests import CHAT_STOPS, chat_orders, completion_orders
+from components.serve.protocol import ChatRequest, CompletionRequest
+from components.serve.requests import orders_of
+from components.serve.shadow import Shadow
 from components.serve.versions import Identity, Served, Source, Versions
 from components.serve.watch import Visit, Watch
 
@@ -53,6 +54,7 @@ class Service:
         self.bell = Bell(asyncio.get_running_loop())
         self.versions = Versions(source, config, self.bell.wake)
         self.watch = Watch(self.versions)
+        self.shadow = Shadow(config, self.versions, self.bell, self.watch)
 
     @property
     def trouble(self) -> str:
@@ -161,11 +163,10 @@ async def _answer(service: Service, request: Request, body: CompletionRequest | 
         raise not_ready(service.trouble)
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(service.versions.use(body.model))
+        orders, stops = await orders_of(body, served)
         if isinstance(body, ChatRequest):
-            orders, stops = await chat_orders(body, served), (*body.stops, *CHAT_STOPS)
             form = Format("chat", served, wants_logprobs=bool(body.logprobs))
         else:
-            orders, stops = await completion_orders(body, served), body.stops
             form = Format("completion", served, wants_logprobs=body.logprobs is not None)
         engine = served.engine
         if engine.num_busy + engine.num_waiting + len(orders) > engine.num_slots + service.config.most_waiting:
@@ -181,10 +182,11 @@ class _Answer:
     """An answer on its way."""
 
     def __init__(
-        self, service: Service, served: Served, visit: Visit, body: Options, orders: Sequence[Order],
-        stops: Sequence[str], form: Format,
+        self, service: Service, served: Served, visit: Visit, body: CompletionRequest | ChatRequest,
+        orders: Sequence[Order], stops: Sequence[str], form: Format,
     ) -> None:  # fmt: skip
         self._service, self._visit, self._body, self._form = service, visit, body, form
+        self._served, self._seed = served, orders[0].seed
         self._texts = [Text() for _ in orders]
         self._pieces = write(served, service.bell, orders, stops, service.config.timeout_seconds)
         num_each = body.n or 1
@@ -220,6 +222,7 @@ class _Answer:
                 text.add(piece)
                 self._note()
                 yield piece, offset
+        self._service.shadow.follow(self._visit, self._served, self._body, self._seed, self._texts)
 
     def _note(self) -> None:
         facts = self._visit.facts

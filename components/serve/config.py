@@ -13,6 +13,7 @@ class ServeConfig(Config):
     """The options of ``pedigree serve``."""
 
     which: str = Field(default="champion", description="alias, number or digest of the version that answers")
+    shadow: str = Field(default="", description="a version that answers too, unseen; answers are compared")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     allowed_hosts: tuple[str, ...] = Field(

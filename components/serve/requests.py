@@ -22,6 +22,13 @@ _NAMES = {"system": "System", "developer": "System", "user": "User", "assistant"
 CHAT_STOPS = ("\nUser:", "\nSystem:", "\nAssistant:")
 
 
+async def orders_of(request: CompletionRequest | ChatRequest, served: Served) -> tuple[list[Order], tuple[str, ...]]:
+    """The orders of a request, and the strings that end their texts."""
+    if isinstance(request, ChatRequest):
+        return await chat_orders(request, served), (*request.stops, *CHAT_STOPS)
+    return await completion_orders(request, served), tuple(request.stops)
+
+
 async def completion_orders(request: CompletionRequest, served: Served) -> list[Order]:
     """The orders of a completion: ``n`` of each prompt, one prompt after the other."""
     prompts = [await _tokens(prompt, served) for prompt in _each(request.prompt)]

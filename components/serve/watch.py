@@ -54,6 +54,9 @@ class Watch:
             "pedigree_first_token_seconds", "Time to the first token", buckets=_SECONDS, registry=self.registry
         )
         self._tokens = Counter("pedigree_tokens", "Tokens read and written", ["kind"], registry=self.registry)
+        self._shadow = Counter(
+            "pedigree_shadow", "Requests that a shadow answered too", ["outcome"], registry=self.registry
+        )
         self.registry.register(_State(versions))
 
     def first_token(self, visit: Visit) -> None:
@@ -61,6 +64,10 @@ class Watch:
         if "first_token_seconds" not in visit.facts:
             visit.facts["first_token_seconds"] = round(visit.seconds, 4)
             self._first.observe(visit.seconds)
+
+    def shadowed(self, outcome: str) -> None:
+        """A shadow has answered, or was left out."""
+        self._shadow.labels(outcome).inc()
 
     def left(self, visit: Visit) -> None:
         """A request is over."""

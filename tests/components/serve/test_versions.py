@@ -151,3 +151,29 @@ def test_any_version_can_be_followed(versions, tmp_path, which):
         which = json.loads((versions / LIST).read_bytes())[0]["digest"][:12]
     with running(versions, tmp_path / "log", which=which) as server:
         assert server.wait_ready().complete(max_tokens=1).json()["model"] == "tiny@2"
+
+
+def test_a_challenger_answers_in_the_shadow_and_only_the_log_knows(versions, tmp_path):
+    publish(versions, {1: ["champion"], 2: ["challenger"]})
+
+    def shadows(server):
+        lines = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == "shadow"]
+
+    with running(versions, tmp_path / "log", shadow="challenger", poll_seconds=0.1) as server:
+        expected = texts_by_version(server.wait_ready())
+        for stream in (False, True):
+            models, _, text = ask(server, stream)
+            assert (models, text) == ({f"{NAME}@1"}, expected[f"{NAME}@1"])
+        server.wait_until(lambda: len(shadows(server)) == 2)
+        for line in shadows(server):
+            agreeing = next(i for i, pair in enumerate(zip(*expected.values(), strict=False)) if len(set(pair)) > 1)
+            assert (line["model"], line["shadow"], line["outcome"]) == (f"{NAME}@1", f"{NAME}@2", "different")
+            assert (line["agreeing_characters"], line["characters"]) == (agreeing, len(expected[f"{NAME}@1"]))
+            assert line["shadow_characters"] == len(expected[f"{NAME}@2"])
+        assert {line["request_id"] for line in shadows(server)} <= {line["request_id"] for line in server.requests}
+        assert not [text for text in expected.values() if text[:20] in server.log]
+        assert 'pedigree_shadow_total{outcome="different"} 2.0' in server.client.get("/metrics").text
+        publish(versions, {1: [], 2: ["champion", "challenger"]})
+        server.wait_until(lambda: ask(server, False)[0] == {f"{NAME}@2"})
+        server.wait_until(lambda: shadows(server)[-1]["outcome"] == "same version")
