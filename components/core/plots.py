@@ -51,8 +51,8 @@ def interval_chart(title: str, rows: Sequence[Interval], *, unit: str, start: fl
     """One bar per row, with its interval where it has one; ``start`` is where bars begin (None: below the lowest)."""
     if not rows:
         return _figure(title, Html("<p>No values yet.</p>"))
-    ends = [end for row in rows for end in (row.low, row.value, row.high) if end is not None]
-    ticks = _ticks(min(ends) if start is None else min(start, *ends), max(ends))
+    ends = [end for row in rows for end in (row.low, row.value, row.high, start) if end is not None]
+    ticks = _ticks(min(ends), max(ends))
     height = len(rows) * _ROW_HEIGHT + 30
     parts = [*_column_grid(ticks, height, unit), *(_bar(i, row, ticks, start) for i, row in enumerate(rows))]
     words = table(f"{title}: the same in numbers", ["row", unit, "low", "high"], rows)

@@ -52,7 +52,8 @@ def _charts(found: Verdict) -> Iterator[Html]:
     """One chart per metric that was compared by intervals."""
     compared = [f for f in found.findings if f.estimate and f.estimate.error > 0 and not f.name.endswith(", limit")]
     for metric, group in groupby(sorted(compared, key=lambda f: f.metric), key=lambda f: f.metric):
-        rows = [Interval(f"{f.label} (bound {f.bound:+.3g})", f.estimate.value, f.estimate.low, f.estimate.high)
+        # Three digits, so that words and numbers of a row stand side by side on a phone.
+        rows = [Interval(f"{f.label} < {f.bound:+.3g}", *(float(f"{end:.3g}") for end in f.estimate[:3]))
                 for f in group if f.estimate]  # fmt: skip
         title = f"{metric}: how much worse the challenger is (left of zero is better)"
         yield section(metric, interval_chart(title, rows, unit=metric))

@@ -165,7 +165,7 @@ def guardrails(pool: ProcessPoolExecutor, count: int) -> None:
 def coverage(pool: ProcessPoolExecutor, count: int) -> None:
     """How often 95 % intervals hold the truth."""
     rows = []
-    for num_documents in (50, 200, 400):
+    for num_documents in (20, 50, 100, 200, 400):
         hits = np.array(list(run(pool, partial(covered, 0.01, num_documents), count))).sum(axis=0)
         rows.append([f"{num_documents}", *(share(int(hit), count) for hit in hits)])
     table(f"Coverage of 95 % intervals, {count:,} worlds each",

@@ -165,7 +165,7 @@ def test_a_challenger_answers_in_the_shadow_and_only_the_log_knows(versions, tmp
         for stream in (False, True):
             models, _, text = ask(server, stream)
             assert (models, text) == ({f"{NAME}@1"}, expected[f"{NAME}@1"])
-        server.wait_until(lambda: len(shadows(server)) == 2)
+        server.wait_until(lambda: len(shadows(server)) == 3)  # one of them asked for the version by its number
         for line in shadows(server):
             agreeing = next(i for i, pair in enumerate(zip(*expected.values(), strict=False)) if len(set(pair)) > 1)
             assert (line["model"], line["shadow"], line["outcome"]) == (f"{NAME}@1", f"{NAME}@2", "different")
@@ -173,7 +173,7 @@ def test_a_challenger_answers_in_the_shadow_and_only_the_log_knows(versions, tmp
             assert line["shadow_characters"] == len(expected[f"{NAME}@2"])
         assert {line["request_id"] for line in shadows(server)} <= {line["request_id"] for line in server.requests}
         assert not [text for text in expected.values() if text[:20] in server.log]
-        assert 'pedigree_shadow_total{outcome="different"} 2.0' in server.client.get("/metrics").text
+        assert 'pedigree_shadow_total{outcome="different"} 3.0' in server.client.get("/metrics").text
         publish(versions, {1: [], 2: ["champion", "challenger"]})
         server.wait_until(lambda: ask(server, False)[0] == {f"{NAME}@2"})
         server.wait_until(lambda: shadows(server)[-1]["outcome"] == "same version")
