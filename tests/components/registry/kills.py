@@ -1,7 +1,8 @@
 """A registration or a promotion, killed by SIGKILL before and after each of its steps, and what the next call makes.
 
-``python -m tests.components.registry.kills FOLDER DATABASE`` prints how many kills there were. In a process of its own,
-because it forks: everything is imported once, each attempt is a child, and nothing is open when it is born.
+``python -m tests.components.registry.kills (register | promote) FOLDER DATABASE`` prints how many kills there were, in
+an empty folder, from an empty registry. In a process of its own, because it forks: everything is imported once, each
+attempt is a child, and nothing is open when it is born.
 
 A step is whatever changes something outside the process: a request of MLflow's client that is no question, the files of
 a version, a file that takes its final name.
@@ -20,7 +21,6 @@ from components.core.keys import believe, load_key
 from components.core.lock import WORKSPACE_VARIABLE
 
 _CHANGES = ("create_", "delete_", "log_", "rename_", "restore_", "set_", "update_")
-FORBIDDEN = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
 def steps():
@@ -112,9 +112,9 @@ def restore(kept, workspace):
     shutil.copytree(kept, workspace / ".pedigree")
 
 
-def main(workspace, empty):
+def set_up(workspace, empty):
+    """An empty registry and two models, the second one better."""
     from components.registry import versions
-    from tests.components.registry import test_registry as world
     from tests.components.registry.world import make_world
 
     os.environ[WORKSPACE_VARIABLE] = str(workspace)
@@ -125,32 +125,25 @@ def main(workspace, empty):
     code = workspace / "code"
     versions._copy_code(code)  # what it is takes most of a registration to find out, and is no step
     versions._copy_code = lambda folder: [str(shutil.copytree(code, folder)), "mlflow"][1:]
-    first, better = make_world(workspace / "first"), make_world(workspace / "better", seed=1, change=-0.2)
+    return make_world(workspace / "first"), make_world(workspace / "better", seed=1, change=-0.2)
+
+
+def kill_promotion(workspace, first, better):
+    """Kill the promotion of the better model; the number of kills."""
+    from components.registry import access
+    from tests.components.registry import test_registry as world
+
     output = workspace / "data/register"
-
-    def register():
-        world.registered(output, first)
-
-    def check_registered():
-        world.check_complete(first, output)
-
-    before = keep(workspace, "empty")
-    warm_up(workspace, lambda: (register(), check_registered()))
-    print(f"register: {kill_everywhere(workspace, before, register, check_registered)} kills", flush=True)
 
     def prepare():
         world.promoted(workspace, first, world.registered(output, first))
         world.registered(output, better)
 
-    attempt(prepare)
-    digest = files.read_json(output / "version.json")["digest"]
-
     def promote():
-        world.promoted(workspace, better, digest)
+        world.promoted(workspace, better, files.read_json(output / "version.json")["digest"])
 
-    def check_promoted():
-        from components.registry import access
-
+    def check():
+        digest = files.read_json(output / "version.json")["digest"]
         entries = access.read_ledger_quickly(world.NAME).entries
         assert [entry.kind for entry in entries] == ["promoted", "promoted"]
         assert access.champion(world.NAME).digest == access.load(world.NAME).digest == digest
@@ -158,9 +151,32 @@ def main(workspace, empty):
         assert world.is_judged(workspace, better, digest)
         assert list(access.find_faults(world.NAME)) == []
 
-    before = keep(workspace, "registered")
-    print(f"promote: {kill_everywhere(workspace, before, promote, check_promoted)} kills", flush=True)
+    warm_up(workspace, prepare)
+    return kill_everywhere(workspace, keep(workspace, "registered"), promote, check)
+
+
+def kill_registration(workspace, first, _better):
+    """Kill the registration of the first model; the number of kills."""
+    from tests.components.registry import test_registry as world
+
+    output, before = workspace / "data/register", keep(workspace, "empty")
+
+    def register():
+        world.registered(output, first)
+
+    def check():
+        world.check_complete(first, output)
+
+    warm_up(workspace, lambda: (register(), check()))
+    return kill_everywhere(workspace, before, register, check)
+
+
+def main(what, workspace, empty):
+    act = {"register": kill_registration, "promote": kill_promotion}[what]
+    workspace = Path(workspace).resolve()
+    worlds = set_up(workspace, Path(empty).resolve())
+    print(f"{what}: {act(workspace, *worlds)} kills", flush=True)
 
 
 if __name__ == "__main__":
-    main(*(Path(word).resolve() for word in sys.argv[1:]))
+    main(*sys.argv[1:])
