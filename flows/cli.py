@@ -43,6 +43,7 @@ environment:
   PEDIGREE_CHECKPOINT_SECONDS   seconds between checkpoints of a training (60); 0 is one after each step
   PEDIGREE_API_KEYS       keys that `pedigree serve` lets in, separated by commas
   MLFLOW_TRACKING_URI     an MLflow server of your own; otherwise a database below .pedigree
+  PEDIGREE_ARTIFACTS      s3://BUCKET/PREFIX for the files of versions; otherwise they stay beside that database
 
 exit codes:
   0  done                         5  this folder cannot be driven now (held, full, no project)
