@@ -46,6 +46,7 @@ ROOMS = {
     "train": "train",
     "finetune@": "train",
     "evaluate": "evaluate",
+    "assess@": "assess",
     "register": "registry",
     "promote": "registry",
 }

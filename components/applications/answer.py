@@ -60,7 +60,7 @@ APPLICATION = Application(
     respond=_respond,
     decoding="write",
     metrics=("exact_match", "token_f1", "bits_per_byte"),
-    floors=("nearest_answer", "first_sentence", "random_answer"),
+    floors=("nearest_answer", "first_sentence", "commonest_answer"),
     derive=each(_derive),
     convert=_convert,
 )

@@ -4,7 +4,7 @@ In: materials (documents of the corpus, records that somebody collected) and req
 of examples, prompts, responses. In between: a user's request and an example of the training are the same type and
 become a prompt by the same function, so what is served is what was learned.
 
-A prompt ends with a line feed, and the answer follows at once.
+A prompt ends with a line feed, or is empty, and the answer follows at once.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ class Application:
         metrics, floors: names of how answers are scored, and of what they are held against (``components.assess``); the
             first metric is the one that a gate looks at.
         catalogue: all that can be chosen, out of the same materials; None where that is what is found as answers.
+        choices: what a request itself offers to choose from; None where the data says it.
         max_answer_tokens: of an answer that is written.
     """
 
@@ -105,4 +106,5 @@ class Application:
     derive: Maker | None = None
     options: type[Config] = Config
     catalogue: Callable[[Sequence[Material], Any], list[str]] | None = None
+    choices: Callable[[Any], list[str]] | None = None
     max_answer_tokens: int = 64

@@ -147,7 +147,7 @@ def _baseline_losses(
 ) -> list[float]:
     from components.core.progress import Progress
     from components.evaluate.choosing import choose
-    from components.evaluate.ngram import ORDER, NGramModel
+    from components.model.ngram import ORDER, NGramModel
 
     chosen = choose(training.documents(), max_tokens=config.baseline_max_tokens)
     if not len(chosen):

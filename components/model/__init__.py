@@ -8,6 +8,8 @@
     scoring       loss of each token
     decoding      many texts at once on a processor; its kernels in decoding_kernels
     writing       one text after the other, by the same decoder
+    answering     many prompts at once: answers scored, written, or ranked
+    ngram         a model that only counts, to hold others against
     weights       save and load, safetensors and strict JSON
 
 Importing this package is cheap and settles what Keras will run on; all its modules but weights, lora, int8 and decoding

@@ -99,6 +99,16 @@ class Decoder:
         num_rows = len(tokens)
         return self._advance((tokens, slots, positions), [True] * num_rows, [-1] * num_rows, uniforms)
 
+    def logits(self, num_ends: int) -> Floats:
+        """The logits after those rows of the last call that were ends, in their order.  # [num_ends, V]"""
+        return self._scratch.logits[:num_ends, : self.config.vocabulary_size]
+
+    def copy(self, slot: int, others: Sequence[int], num_tokens: int) -> None:
+        """Let other slots remember the first ``num_tokens`` tokens that ``slot`` has read."""
+        blocks = slice(0, -(-num_tokens // PANEL))
+        for memory in (self._memories.keys, self._memories.values):
+            memory[others, :, :, blocks] = memory[slot, :, :, blocks]
+
     def _advance(
         self, numbers: Sequence[Sequence[int]], ends: Sequence[bool], given: Sequence[int],
         uniforms: npt.NDArray[np.float64],

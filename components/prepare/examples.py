@@ -76,7 +76,7 @@ class Desk:
     def asked(self, examples: pa.Table) -> Asked:
         """What serving needs to know: choices are the configured labels, the catalogue, or what was found to learn."""
         choices: list[str] = list(self._config.labels) or sorted(self._catalogue)
-        if not choices and self._application.decoding != "write":
+        if not choices and self._application.decoding != "write" and self._application.choices is None:
             learned = zip(examples.column("split").to_pylist(), examples.column("answer").to_pylist(), strict=True)
             choices = sorted({answer for split, answer in learned if split == SPLITS[0] and answer is not None})
         example = self._application.example.model_dump(mode="json")

@@ -27,7 +27,10 @@ from components.core.tokens import SPLITS
 def measure(examples: pa.Table, asked: Asked) -> pl.DataFrame:
     """The table above."""
     frame = pl.DataFrame(pl.from_arrow(examples)).with_columns(
-        question=pl.col("prompt").str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", " ").hash(seed=1),
+        question=pl.concat_str("prompt", pl.col("choices").list.join("\n"))
+        .str.to_lowercase()
+        .str.replace_all(r"[^\p{L}\p{N}]+", " ")
+        .hash(seed=1),
         said=pl.col("answer").fill_null("").str.strip_chars(),
         place=pl.col("split").replace_strict(
             {split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8

@@ -100,7 +100,7 @@ class TokensConfig(DriftConfig):
 class ExamplesConfig(Config):
     """What the examples of an application must be like."""
 
-    min_train_examples: int = Field(20, description="examples to learn from there must be", ge=1)
+    min_train_examples: int = Field(20, description="examples to learn from there must be", ge=0)
     min_held_out_examples: int = Field(5, description="examples there must be in validation, and in test", ge=0)
     max_choice_share: float = Field(
         1.0, description="of the commonest label among the examples to learn from, where there are labels", gt=0, le=1

@@ -118,7 +118,7 @@ def _annotations(config: ExamplesConfig, asked: Asked) -> Suite:
 
 
 def _balance(config: ExamplesConfig, asked: Asked) -> Suite:
-    if asked.decoding != "choose":
+    if asked.decoding != "choose" or not asked.choices:
         return []
     limit = f"at most {percent(config.max_choice_share)} of what is learned"
     return [

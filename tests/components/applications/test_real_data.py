@@ -33,6 +33,7 @@ EXPECTED: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {
     "chat": ((789, 108, 103), {}),
     "answer": ((984, 79, 127), {"examples_distinct": 3}),
     "recommend": ((1830, 610, 610), {}),
+    "grammar": ((0, 0, 5998), {}),
     "agnews": ((4844, 620, 595), {"splits_apart": 1}),
     "thucnews": ((8018, 1011, 971), {"examples_distinct": 6, "splits_apart": 1}),
     "tatoeba": ((15275, 1890, 1846), {"examples_distinct": 5, "splits_apart": 8}),
@@ -66,12 +67,17 @@ def test_real_records_become_checked_examples(name: str, tmp_path: Path) -> None
     prepare, check = PREPARE_STAGES["prepare@"].of(application), VALIDATE["check@"].of(application)
     made = run(prepare, {**ALL_OF_THEM, **values}, tmp_path / "prepared",
                collected=tmp_path / "collected", corpus=tmp_path, checks=tmp_path)  # fmt: skip
-    found = run(check, {"min_held_out_examples": 0}, tmp_path / "checked", subject=tmp_path / "prepared")
+    found = run(
+        check,
+        {"min_train_examples": 0, "min_held_out_examples": 0},
+        tmp_path / "checked",
+        subject=tmp_path / "prepared",
+    )
     assert found.books is not None
     counts = tuple(int(made.metrics[f"{split}_examples"]) for split in ("train", "validation", "test"))
     assert (counts, found.books.dropped) == EXPECTED[name]
     examples = pl.read_parquet(tmp_path / "prepared" / "examples.parquet")
-    assert examples["prompt"].str.ends_with("\n").all()
+    assert (examples["prompt"].str.ends_with("\n") | (examples["prompt"] == "")).all()
     assert examples.filter(pl.col("answer") != pl.col("references").list.first()).is_empty()
 
 

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from components.evaluate import ngram
-from components.evaluate.ngram import NGramModel
+from components.model import ngram
+from components.model.ngram import NGramModel
 
 VOCABULARY, END = 8, 0
 

@@ -1,0 +1,170 @@
+"""What little effort achieves on the same questions: the floors that a model must stand above to be worth anything.
+
+In: questions to learn from and questions to answer. Out: what a floor says to each. In between: a floor learns from the
+very examples that the model may learn from, and is scored by the same metrics on the same questions.
+
+    majority           always the commonest label, with the labels' shares as probabilities
+    word_regression    logistic regression on TF-IDF of words and their pairs (of characters where words are not spaced)
+    commonest_answer   always the commonest answer
+    nearest_answer     the answer to the question that is nearest by TF-IDF
+    copy               the text itself
+    lead               the first three lines of the text, or sentences where it has fewer lines
+    first_sentence     the first sentence of the text
+    popularity         what is chosen most often
+    item_neighbours    what is most often chosen together with the history (cosine, Sarwar et al. 2001, section 3.1)
+    n_gram             a 5-gram model of prompts and answers (``components.model.ngram``)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from components.assess.answers import Respondent, without_history
+from components.assess.questions import Question, Said
+
+Questions = Sequence[Question]
+Floor = Callable[[Questions, Questions, Respondent], list[Said]]
+_LINES, _RECOMMENDED = 3, 10
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+")
+_CHINESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+
+
+def _majority(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    counts = Counter(question.answer for question in learned)
+    chances = {label: count / len(learned) for label, count in sorted(counts.items())}
+    return [Said(text=max(chances, key=chances.__getitem__), chances=chances)] * len(asked)
+
+
+def _word_regression(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    from sklearn.linear_model import LogisticRegression
+
+    words = _words(learned)
+    model = LogisticRegression(C=10.0, max_iter=1000)
+    model.fit(words.fit_transform(_texts(learned)), [question.answer for question in learned])
+    labels = [str(label) for label in model.classes_]
+    chances = model.predict_proba(words.transform(_texts(asked)))
+    return [
+        Said(text=labels[int(row.argmax())], chances=dict(zip(labels, row.tolist(), strict=True))) for row in chances
+    ]
+
+
+def _commonest_answer(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    counts = Counter(question.answer for question in learned)
+    return [Said(text=min(counts, key=lambda answer: (-counts[answer], answer)))] * len(asked)
+
+
+def _nearest_answer(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    words = _words(learned)
+    known = words.fit_transform(_texts(learned))
+    nearest = np.asarray((words.transform(_texts(asked)) @ known.T).argmax(axis=1)).ravel()
+    return [Said(text=learned[int(number)].answer) for number in nearest]
+
+
+def _copy(_learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    return [Said(text=_longest(question)) for question in asked]
+
+
+def _lead(_learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    return [Said(text=" ".join(_sentences(_longest(question))[:_LINES])) for question in asked]
+
+
+def _first_sentence(_learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    return [Said(text=_SENTENCE_END.split(_longest(question))[0]) for question in asked]
+
+
+def _popularity(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    counts = Counter(item for basket in _baskets(learned) for item in basket)
+    ranked = sorted(counts, key=lambda item: (-counts[item], item))
+    return [Said(ranked=without_history(question, ranked)[:_RECOMMENDED]) for question in asked]
+
+
+def _item_neighbours(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    from scipy.sparse import csr_array
+
+    baskets = _baskets(learned)
+    items = sorted({item for basket in baskets for item in basket})
+    place = {item: number for number, item in enumerate(items)}
+    pairs = [(row, place[item]) for row, basket in enumerate(baskets) for item in basket]
+    rows, columns = zip(*pairs, strict=True)
+    chosen = csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(baskets), len(items)))
+    lengths = np.sqrt(np.asarray(chosen.sum(axis=0)).ravel())
+    scaled = csr_array(chosen / lengths)
+    return [Said(ranked=_neighbours(question, items, place, scaled)) for question in asked]
+
+
+def _neighbours(question: Question, items: Sequence[str], place: dict[str, int], scaled: Any) -> tuple[str, ...]:
+    """The items with the largest sum of cosines to those of the history; of equal ones the first by name."""
+    history = [place[item] for item in question.request.get("history", ()) if item in place]
+    if not history:
+        return ()
+    together = np.asarray(scaled.T @ scaled[:, history].sum(axis=1)).ravel()
+    best = np.argsort(-together, kind="stable")[: _RECOMMENDED + len(history)]
+    return without_history(question, [items[number] for number in best])[:_RECOMMENDED]
+
+
+def _n_gram(learned: Questions, asked: Questions, model: Respondent) -> list[Said]:
+    from components.model.ngram import NGramModel
+
+    codec = model.codec
+    counted = NGramModel(_documents(learned, codec), codec.vocabulary_size, codec.end_of_text)
+    found = counted.log_probabilities(_documents(asked, codec))
+    lengths = [len(tokens) + 1 for tokens in codec.encode_all([question.answer for question in asked])]
+    return [Said(loss_nats=-float(values[-length:].sum())) for values, length in zip(found, lengths, strict=True)]
+
+
+def _documents(questions: Questions, codec: Any) -> list[Any]:
+    prompts = codec.encode_all([question.prompt for question in questions])
+    answers = codec.encode_all([question.answer for question in questions])
+    end = np.array([codec.end_of_text])
+    return [np.concatenate([*pair, end]) for pair in zip(prompts, answers, strict=True)]
+
+
+def _baskets(questions: Questions) -> list[set[str]]:
+    """All that each group (a user, a list) chose."""
+    baskets: dict[str, set[str]] = {}
+    for question in questions:
+        baskets.setdefault(question.group, set()).update([*question.request.get("history", ()), question.answer])
+    return list(baskets.values())
+
+
+def _longest(question: Question) -> str:
+    """The longest text of the request: what a summary, a translation or an answer is made of."""
+    return max((part for part in question.request.values() if isinstance(part, str)), key=len, default=question.text)
+
+
+def _sentences(text: str) -> list[str]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines if len(lines) >= _LINES else _SENTENCE_END.split(text.strip())
+
+
+def _texts(questions: Questions) -> list[str]:
+    return [question.text for question in questions]
+
+
+def _words(questions: Questions) -> Any:
+    """TF-IDF of words and their pairs; of characters and theirs in a language that does not space its words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    is_spaced = sum(bool(_CHINESE.search(question.text)) for question in questions) * 2 < len(questions)
+    if is_spaced:
+        return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")  # noqa: S106
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, analyzer="char")
+
+
+FLOORS: dict[str, tuple[str, Floor]] = {
+    "majority": ("commonest label", _majority),
+    "word_regression": ("TF-IDF and logistic regression", _word_regression),
+    "commonest_answer": ("commonest answer", _commonest_answer),
+    "nearest_answer": ("answer to the nearest question", _nearest_answer),
+    "copy": ("copy of the text", _copy),
+    "lead": ("first three lines or sentences", _lead),
+    "first_sentence": ("first sentence", _first_sentence),
+    "popularity": ("most popular", _popularity),
+    "item_neighbours": ("item neighbours", _item_neighbours),
+    "n_gram": ("5-gram", _n_gram),
+}

@@ -1,0 +1,120 @@
+"""The stage ``assess@APPLICATION``: a model and the test examples of one application → scores, floors, a page.
+
+In: a model, its tokenizer, the examples and what the checks set aside. Out: ``answers.parquet`` (what was said to each
+question), ``scores.parquet`` (all that the gate compares), ``page.html`` and flat metrics. In between: the model is
+asked the test split alone; floors learn from the training split and are asked the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.assess.config import AssessConfig
+from components.core.stage import Books, Report
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from components.assess.answers import Respondent
+    from components.assess.questions import Question, Said
+    from components.assess.summary import Figures
+
+ANSWERS, PAGE = "answers.parquet", "page.html"
+_ROW_GROUP_ROWS = 10_000
+
+
+def assess(
+    config: AssessConfig, *, model: Path, tokenizer: Path, examples: Path, checks: Path, output: Path, key: str
+) -> Report:
+    """Ask and score. Raises InputError when there is nothing to ask, or when the inputs contradict each other."""
+    import pyarrow.parquet as pq
+
+    from components.applications import APPLICATIONS
+    from components.assess import page, summary
+    from components.assess.answers import Respondent
+    from components.assess.questions import read_questions
+    from components.core.examples import read_asked
+    from components.core.files import write_whole
+    from components.core.scores import write_scores
+
+    application, asked, respondent = APPLICATIONS[key], read_asked(examples), Respondent(model, tokenizer)
+    learned, _ = read_questions(examples, checks, "train")
+    questions, left_out = read_questions(examples, checks, "test", config.max_examples)
+    _require(examples, learned if application.floors else questions, questions)
+    said = respondent.say(config, application, asked, questions)
+    floors = _floors(application.floors, learned, questions, respondent)
+    figures = summary.measure(application.metrics, questions, said, floors, config)
+    pq.write_table(_answers(questions, said), output / ANSWERS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+    write_scores(output, _scores(key, application.metrics, questions, said))
+    write_whole(output / PAGE, page.draw(application, config, figures, questions, said))
+    books = Books(len(questions) + left_out, len(questions), {"set aside, unanswered or over the limit": left_out})
+    return Report(_metrics(figures), books)
+
+
+def _floors(
+    names: Sequence[str], learned: Sequence[Question], questions: Sequence[Question], respondent: Respondent
+) -> dict[str, list[Said]]:
+    from components.assess.floors import FLOORS
+    from components.core.progress import Progress
+
+    found = {}
+    with Progress("measuring floors", total=len(names), unit="floors") as progress:
+        for name in names:
+            title, floor = FLOORS[name]
+            found[title] = floor(learned, questions, respondent)
+            progress.advance(note=title)
+    return found
+
+
+def _scores(
+    application: str, names: Sequence[str], questions: Sequence[Question], said: Sequence[Said]
+) -> list[pa.Table]:
+    """The rows of every metric that is a ratio of sums, under the name of the application."""
+    from components.assess.metrics import METRICS
+    from components.core.scores import make_scores
+
+    tables = []
+    for name in (name for name in names if METRICS[name].value is None and METRICS[name].can_measure(said)):
+        rows = METRICS[name].rows(questions, said)
+        tables.append(make_scores(
+            f"{application}.{name}", [q.group for q in questions], [q.item for q in questions], rows[:, 0], rows[:, 1],
+            [q.slices for q in questions],
+        ))  # fmt: skip
+    return tables
+
+
+def _answers(questions: Sequence[Question], said: Sequence[Said]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({
+        "example_id": pa.array([q.identity for q in questions], pa.string()),
+        "answer": pa.array([q.answer for q in questions], pa.large_string()),
+        "said": pa.array([s.text for s in said], pa.large_string()),
+        "ranked": pa.array([s.ranked for s in said], pa.list_(pa.large_string())),
+        "chance": pa.array([s.chances and max(s.chances.values()) for s in said], pa.float64()),
+        "loss_nats": pa.array([s.loss_nats for s in said], pa.float64()),
+    })  # fmt: skip
+
+
+def _metrics(figures: Sequence[Figures]) -> Mapping[str, float]:
+    """Each metric with its interval, and the best floor beside it."""
+    found: dict[str, float] = {}
+    for one in figures:
+        found[one.name] = one.model.value
+        if one.model.low is not None and one.model.high is not None:
+            found |= {f"{one.name}_low": one.model.low, f"{one.name}_high": one.model.high}
+        if one.best_floor is not None:
+            found[f"{one.name}_floor"] = one.best_floor.value
+    return found
+
+
+def _require(examples: Path, learned: Sequence[Question], questions: Sequence[Question]) -> None:
+    from components.core.errors import InputError
+
+    if not learned or not questions:
+        raise InputError(
+            str(examples), found=f"{len(learned)} examples to learn from, {len(questions)} to ask",
+            expected="at least one of each", fix="name more data for the application in params.yaml",
+        )  # fmt: skip
