@@ -27,11 +27,14 @@ from typing import Any
 
 import numpy as np
 
-SIZES: dict[str, dict[str, int]] = {
+SIZES: dict[str, dict[str, Any]] = {
     "debug": {"vocabulary_size": 256, "context_tokens": 32, "width": 32, "num_layers": 2, "num_heads": 2,
               "feed_forward_width": 64},
     "character": {"vocabulary_size": 256, "context_tokens": 64, "width": 128, "num_layers": 4, "num_heads": 4,
                   "feed_forward_width": 512},
+    # As large, with the choices of Llama, which PyTorch's peer does not know.
+    "character_llama": {"vocabulary_size": 256, "context_tokens": 128, "width": 128, "num_layers": 4, "num_heads": 4,
+                        "feed_forward_width": 512, "norm": "rms_norm", "activation": "swiglu", "positions": "rotary"},
     "character_gpu": {"vocabulary_size": 256, "context_tokens": 256, "width": 384, "num_layers": 6, "num_heads": 6,
                       "feed_forward_width": 1536},
     "gpt_2_small": {"vocabulary_size": 50_257, "context_tokens": 1024, "width": 768, "num_layers": 12, "num_heads": 12,
@@ -91,6 +94,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--final", type=float, default=0.1, help="the last learning rate, as a share of the highest")
+    parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--type", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--accumulations", type=int, default=1)
     parser.add_argument("--turn", type=int, default=100, help="steps that one takes before it is the other's turn")
@@ -129,15 +134,17 @@ def draw(tokens: Any, random: np.random.Generator, batch: int, context: int) -> 
 
 
 def rate(step: int, options: argparse.Namespace, warmup: int = 100) -> float:
-    """NanoGPT's: a straight rise, then half a cosine to a tenth."""
+    """NanoGPT's: a straight rise, then half a cosine, there to a tenth."""
     if step < warmup:
         return options.rate * (step + 1) / warmup
-    return options.rate * (0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(1, options.steps - warmup))))
+    left = (1 + math.cos(math.pi * (step - warmup) / max(1, options.steps - warmup))) / 2
+    return options.rate * (options.final + (1 - options.final) * left)
 
 
-def operations_per_token(sizes: dict[str, int]) -> int:
+def operations_per_token(sizes: dict[str, Any]) -> int:
     """As ``components.train.throughput`` counts them, which the interpreter of PyTorch need not have."""
-    projections = 4 * sizes["width"] ** 2 + 2 * sizes["width"] * sizes["feed_forward_width"]
+    feed_forward = (3 if sizes.get("activation") == "swiglu" else 2) * sizes["feed_forward_width"]
+    projections = sizes["width"] * (4 * sizes["width"] + feed_forward)
     attention = sizes["width"] * sizes["context_tokens"]
     return 6 * (sizes["num_layers"] * (projections + attention) + sizes["width"] * sizes["vocabulary_size"])
 
@@ -145,7 +152,7 @@ def operations_per_token(sizes: dict[str, int]) -> int:
 class KerasLearner:
     """Ours, by the role's backend."""
 
-    def __init__(self, options: argparse.Namespace, sizes: dict[str, int]) -> None:
+    def __init__(self, options: argparse.Namespace, sizes: dict[str, Any]) -> None:
         from components.model.backends import settle_backend
 
         settle_backend(options.role)
@@ -157,7 +164,7 @@ class KerasLearner:
         else:
             from components.train.backends.tensorflow import TensorFlowStep as Step
         self.options, self.last = options, None
-        self.model = Transformer(ModelConfig(**sizes), seed=1, compute_type=options.type)
+        self.model = Transformer(ModelConfig(**sizes, dropout=options.dropout), seed=1, compute_type=options.type)
         self._step = Step(self.model, weight_decay=0.1, clip_norm=1.0, num_accumulations=options.accumulations)
 
     def step(self, windows: Any, learning_rate: float) -> None:
@@ -181,7 +188,7 @@ class KerasLearner:
 class TorchLearner:
     """The peer."""
 
-    def __init__(self, options: argparse.Namespace, sizes: dict[str, int]) -> None:
+    def __init__(self, options: argparse.Namespace, sizes: dict[str, Any]) -> None:
         import torch
 
         from tests.benchmarks.torch_gpt import GPT, Sizes, Step
@@ -190,7 +197,7 @@ class TorchLearner:
         torch.set_float32_matmul_precision("high")
         self.torch, self.options = torch, options
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model = GPT(Sizes(**sizes)).to(self.device)
+        self.model = GPT(Sizes(**sizes, dropout=options.dropout)).to(self.device)
         self._step = Step(self.model, compute_type=options.type)
 
     def step(self, windows: Any, learning_rate: float) -> None:
@@ -201,6 +208,7 @@ class TorchLearner:
             self.torch.cuda.synchronize()
 
     def loss(self, windows: Any) -> float:
+        self.model.eval()
         parts = np.array_split(windows, max(1, windows[:, 1:].size // 8192))
         with self.torch.no_grad(), self._step.autocast:
             sums = [self._loss(part) * part[:, 1:].size for part in parts]
