@@ -36,6 +36,7 @@ from components.assess.questions import Question, Said
 Floats = npt.NDArray[np.float64]
 Rows = Callable[[Sequence[Question], Sequence[Said]], Floats]
 _BINS = 10
+_DIGITS = 12  # what sums of equal numbers differ by is behind them
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def _calibration_rows(questions: Sequence[Question], said: Sequence[Said]) -> Fl
 
 def _calibration_error(sums: Floats) -> float:
     count, confidence, right = sums.reshape(3, -1)
-    return float(np.abs(confidence - right).sum() / count.sum())
+    return round(float(np.abs(confidence - right).sum() / count.sum()), _DIGITS)
 
 
 def _place(question: Question, said: Said) -> int | None:

@@ -61,7 +61,7 @@ def _section(one: Figures, level: float) -> Html:
          _between(one, beside.difference, level)]
         for beside in one.floors
     ]  # fmt: skip
-    columns = ["floor", one.metric.title, "this model is above it by", "interval"]
+    columns = ["floor", one.metric.title, "this model minus it", "interval"]
     parts = [interval_chart(f"{one.metric.title}, {one.metric.better} is better", bars, unit=one.metric.title)]
     return pages.section(one.metric.title, *parts, *([pages.table("Beside the floors", columns, rows)] if rows else []))
 
