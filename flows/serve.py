@@ -18,6 +18,7 @@ from components.provenance.place import PROVENANCE
 from components.provenance.verify import read_signed
 from components.registry import list_versions, load
 from components.serve import ServeConfig
+from components.serve.applications import learned_in
 from components.serve.versions import Identity, Opened
 from flows.generate import model_name
 
@@ -46,6 +47,7 @@ class RegistrySource:
         return Opened(
             contents.model, contents.tokenizer, (folder / PROVENANCE / MODEL_CARD).read_text(encoding="utf-8"),
             (folder / PROVENANCE / PAGE).read_bytes(), statement.model_dump(mode="json", by_alias=True),
+            learned_in(folder / "finetuned"),
         )  # fmt: skip
 
 

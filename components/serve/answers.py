@@ -1,6 +1,6 @@
 """From orders to answers: the texts of one request, piece by piece, as their tokens come from the lanes.
 
-In: a version, orders and stop strings. Out: pieces, each of one text, in the order in which they came. In between:
+In: a model, orders and stop strings. Out: pieces, each of one text, in the order in which they came. In between:
 a request's texts share one event that the lanes set; when the request ends, however it ends, its slots are free.
 """
 
@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from components.serve.engine import Order, Ticket, Token
+from components.serve.engine import Engine, Order, Ticket, Token
 from components.serve.errors import broken, too_slow
 from components.serve.text import TextReader
-from components.serve.versions import Served
+from components.tokenizer.codec import Codec
 
 Reason = Literal["stop", "length"]
 
@@ -86,11 +86,11 @@ class _Text:
 
 
 async def write(
-    served: Served, bell: Bell, orders: Sequence[Order], stops: Sequence[str], seconds: float
+    engine: Engine, codec: Codec, bell: Bell, orders: Sequence[Order], stops: Sequence[str], seconds: float
 ) -> AsyncGenerator[Piece, None]:
     """The pieces of the texts that are ordered. Raises Refusal when the time is over or a lane fails."""
-    tickets = [served.engine.submit(order) for order in orders]
-    texts = [_Text(i, ticket, TextReader(served.codec, stops)) for i, ticket in enumerate(tickets)]
+    tickets = [engine.submit(order) for order in orders]
+    texts = [_Text(i, ticket, TextReader(codec, stops)) for i, ticket in enumerate(tickets)]
     event, end = bell.listen(tickets), asyncio.get_running_loop().time() + seconds
     try:
         while open_texts := [text for text in texts if text.is_open]:

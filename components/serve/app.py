@@ -7,6 +7,8 @@
     GET  /versions/NAME            the page that a version carries
     POST /v1/completions           go on with a text
     POST /v1/chat/completions      go on with a conversation
+    GET  /v1/applications          what a version learned to do, with examples and schemas
+    POST /v1/applications/NAME     one of them
 
 ``NAME`` is the registered name, which follows the alias of the server; any alias; or ``name@number`` for one version.
 """
@@ -15,21 +17,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import generate_latest
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from components.applications import APPLICATIONS, Application
 from components.serve.answers import Bell, Piece, write
+from components.serve.applications import Answer, Usage, respond
 from components.serve.config import ServeConfig
-from components.serve.engine import Order
-from components.serve.errors import Refusal, broken, invalid, not_ready
+from components.serve.engine import Engine, Order
+from components.serve.errors import Refusal, broken, invalid, not_learned, not_ready
 from components.serve.formats import Format, Text, usage
 from components.serve.gate import Gate
 from components.serve.page import playground
@@ -40,6 +45,7 @@ from components.serve.versions import Identity, Served, Source, Versions
 from components.serve.watch import Visit, Watch
 
 Value = TypeVar("Value")
+Name = Annotated[str | None, Query(max_length=500)]
 
 
 class Service:
@@ -70,6 +76,7 @@ def make_app(service: Service) -> Gate:
     _add_watching(app, service)
     _add_models(app, service)
     _add_writing(app, service)
+    _add_applications(app, service)
     app.add_exception_handler(RequestValidationError, _told_invalid)
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(Exception, _told_broken)  # the gate writes the log
@@ -124,7 +131,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
         async with service.versions.use(name) as served:
             entry = _entry(name, served.identity, is_answering=served is service.versions.current)
             return {**entry, "card": served.opened.card, "pedigree": served.opened.pedigree,
-                    "context_tokens": served.context_tokens}  # fmt: skip
+                    "context_tokens": served.engine.config.context_tokens}  # fmt: skip
 
     @app.get("/versions/{name}")
     async def version_page(name: str, request: Request) -> Response:
@@ -163,19 +170,85 @@ async def _answer(service: Service, request: Request, body: CompletionRequest | 
         raise not_ready(service.trouble)
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(service.versions.use(body.model))
-        orders, stops = await orders_of(body, served)
+        engine, orders, stops = await orders_of(body, served)
         if isinstance(body, ChatRequest):
             form = Format("chat", served, wants_logprobs=bool(body.logprobs))
         else:
             form = Format("completion", served, wants_logprobs=body.logprobs is not None)
-        engine = served.engine
-        if engine.num_busy + engine.num_waiting + len(orders) > engine.num_slots + service.config.most_waiting:
-            raise not_ready("Too many texts wait already.", "overloaded")
-        answer = _Answer(service, served, _visit(request), body, orders, stops, form)
+        _check_line(engine, len(orders), service.config.most_waiting)
+        pieces = write(engine, served.codec, service.bell, orders, stops, service.config.timeout_seconds)
+        answer = _Answer(service, served, _visit(request), body, orders, pieces, form)
         if body.stream:
             return _EventStream(answer.events(), stack.pop_all(), service.config.timeout_seconds)
         whole = await _unless_left(answer.whole(), request.receive)
         return JSONResponse(whole) if whole else Response(status_code=499)
+
+
+def _check_line(engine: Engine, num_orders: int, most_waiting: int) -> None:
+    if engine.num_busy + engine.num_waiting + num_orders > engine.num_slots + most_waiting:
+        raise not_ready("Too many texts wait already.", "overloaded")
+
+
+def _add_applications(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/applications")
+    async def applications(request: Request, model: Name = None) -> dict[str, Any]:
+        _visit(request).route = "/v1/applications"
+        async with service.versions.use(model) as served:
+            told = [_told_of(application, served) for application in APPLICATIONS.values()]
+            return {"object": "list", "model": served.identity.model, "data": told}
+
+    for application in APPLICATIONS.values():
+        _add_application(app, service, application)
+
+
+def _told_of(application: Application, served: Served) -> dict[str, Any]:
+    skill = served.skills.get(application.name)
+    example = skill.example if skill else application.example.model_dump(mode="json")
+    return {"id": application.name, "object": "application", "sentence": application.sentence,
+            "decoding": application.decoding, "learned": skill is not None, "example": example,
+            "request": application.request.model_json_schema()}  # fmt: skip
+
+
+def _add_application(app: FastAPI, service: Service, application: Application) -> None:
+    path = f"/v1/applications/{application.name}"
+
+    async def apply(request: Request, body: Any, model: Name = None) -> Response:
+        visit = _visit(request)
+        visit.route = path
+        if service.trouble:
+            raise not_ready(service.trouble)
+        async with service.versions.use(model) as served:
+            skill = served.skills.get(application.name)
+            if skill is None:
+                raise not_learned(application.name, served.identity.model, list(served.skills))
+            _check_line(skill.engine, 1, service.config.most_waiting)
+            work = respond(skill, body, service.bell, service.config.timeout_seconds)
+            found = await _unless_left(work, request.receive)
+            return _told_answer(service, visit, served, application.name, body, found)
+
+    # FastAPI reads the types of a route from its annotations, which are the application's own here.
+    apply.__annotations__ |= {"body": application.request, "model": Name, "request": Request}
+    example = application.example.model_dump(mode="json")
+    app.post(path, summary=application.sentence, response_model=Answer[application.response],  # type: ignore[name-defined]
+             openapi_extra={"requestBody": {"content": {"application/json": {"example": example}}}})(apply)  # fmt: skip
+
+
+def _told_answer(
+    service: Service, visit: Visit, served: Served, name: str, body: BaseModel, found: Mapping[str, Any] | None
+) -> Response:
+    """The answer of an application as JSON; nobody is there to read it where ``found`` is None."""
+    if found is None:
+        return Response(status_code=499)
+    usage: Usage = found["usage"]
+    visit.facts |= {"model": served.identity.model, "prompt_tokens": usage.prompt_tokens,
+                    "completion_tokens": usage.completion_tokens}  # fmt: skip
+    service.watch.first_token(visit)
+    if service.config.log_text:
+        visit.facts |= {"request": body.model_dump(), "answer": found["answer"].model_dump()}
+    answer = Answer(
+        application=name, model=served.identity.model, system_fingerprint=served.identity.digest[:16], **found
+    )
+    return Response(answer.model_dump_json(serialize_as_any=True), media_type="application/json")
 
 
 class _Answer:
@@ -183,12 +256,12 @@ class _Answer:
 
     def __init__(
         self, service: Service, served: Served, visit: Visit, body: CompletionRequest | ChatRequest,
-        orders: Sequence[Order], stops: Sequence[str], form: Format,
+        orders: Sequence[Order], pieces: AsyncGenerator[Piece, None], form: Format,
     ) -> None:  # fmt: skip
         self._service, self._visit, self._body, self._form = service, visit, body, form
         self._served, self._seed = served, orders[0].seed
         self._texts = [Text() for _ in orders]
-        self._pieces = write(served, service.bell, orders, stops, service.config.timeout_seconds)
+        self._pieces = pieces
         num_each = body.n or 1
         self._prompt_tokens = sum(len(order.prompt) for order in orders[::num_each])
         visit.facts |= {"model": served.identity.model, "prompt_tokens": self._prompt_tokens, "completion_tokens": 0}

@@ -88,7 +88,7 @@ class Engine:
         num_lanes = min(num_slots, len(os.sched_getaffinity(0)))
         sizes = [num_slots // num_lanes + (i < num_slots % num_lanes) for i in range(num_lanes)]
         self._lanes = [_Lane(Decoder(config, weights, num_slots=size), wake) for size in sizes]
-        self.num_slots = num_slots
+        self.config, self.weights, self.num_slots = config, weights, num_slots
         for lane in self._lanes:
             lane.start()
 

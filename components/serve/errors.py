@@ -5,6 +5,7 @@ Refusal                     status  type                    code
 ├── no_key()                401     invalid_request_error   invalid_api_key
 ├── unknown_model(...)      404     invalid_request_error   model_not_found
 ├── wrong_host(...)         421     invalid_request_error   None
+├── not_learned(...)         404     invalid_request_error   application_not_found
 ├── too_large(...)          413     invalid_request_error   request_too_large
 ├── too_many(...)           429     requests                rate_limit_exceeded
 ├── not_ready(...)          503     server_error            not_ready, version_refused or overloaded
@@ -54,6 +55,12 @@ def wrong_host(host: str) -> Refusal:
     """The request names a host that this server is not."""
     message = f"This server does not answer for {host[:100]!r}; `--allow-host` names further hosts that it answers for."
     return invalid(message, status=421)
+
+
+def not_learned(application: str, model: str, learned: list[str]) -> Refusal:
+    """The version has no model that was tuned for the application."""
+    message = f"{model} has not learned to {application}; it has learned: {', '.join(sorted(learned)) or 'nothing'}."
+    return invalid(message, code="application_not_found", status=404)
 
 
 def too_large(most_bytes: int) -> Refusal:

@@ -10,23 +10,32 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from components.model.decoding import Choice
-from components.serve.engine import Order
+from components.serve.applications import Skill
+from components.serve.engine import Engine, Order
 from components.serve.errors import Refusal, invalid
 from components.serve.protocol import ChatRequest, CompletionRequest, Message, Options
 from components.serve.versions import Served
 
 _LONG_CHARACTERS = 4000  # from here on a text is encoded in a thread
 _NAMES = {"system": "System", "developer": "System", "user": "User", "assistant": "Assistant"}
+_CHAT = "chat"  # the application
 # Where the next turn of a transcript would begin.
-CHAT_STOPS = ("\nUser:", "\nSystem:", "\nAssistant:")
+_CHAT_STOPS = ("\nUser:", "\nSystem:", "\nAssistant:")
 
 
-async def orders_of(request: CompletionRequest | ChatRequest, served: Served) -> tuple[list[Order], tuple[str, ...]]:
-    """The orders of a request, and the strings that end their texts."""
-    if isinstance(request, ChatRequest):
-        return await chat_orders(request, served), (*request.stops, *CHAT_STOPS)
-    return await completion_orders(request, served), tuple(request.stops)
+async def orders_of(
+    request: CompletionRequest | ChatRequest, served: Served
+) -> tuple[Engine, list[Order], tuple[str, ...]]:
+    """Who writes, the orders of a request, and the strings that end their texts."""
+    if not isinstance(request, ChatRequest):
+        return served.engine, await completion_orders(request, served), request.stops
+    if skill := served.skills.get(_CHAT):
+        return skill.engine, _chat_orders(request, served, _conversation(request.messages, skill)), request.stops
+    prompt = await _tokens(transcript(request.messages), served)
+    return served.engine, _chat_orders(request, served, prompt), (*request.stops, *_CHAT_STOPS)
 
 
 async def completion_orders(request: CompletionRequest, served: Served) -> list[Order]:
@@ -35,9 +44,7 @@ async def completion_orders(request: CompletionRequest, served: Served) -> list[
     return _orders(request, served, prompts, request.max_tokens, request.logprobs or 0)
 
 
-async def chat_orders(request: ChatRequest, served: Served) -> list[Order]:
-    """The orders of the next turn of a conversation."""
-    prompt = await _tokens(transcript(request.messages), served)
+def _chat_orders(request: ChatRequest, served: Served, prompt: list[int]) -> list[Order]:
     most = request.max_completion_tokens or request.max_tokens
     return _orders(request, served, [prompt], most, request.top_logprobs or 0)
 
@@ -49,6 +56,16 @@ def transcript(messages: Sequence[Message]) -> str:
     """
     turns = [f"{_NAMES[message.role]}: {message.text}" for message in messages]
     return "\n".join([*turns, "Assistant:"])
+
+
+def _conversation(messages: Sequence[Message], skill: Skill) -> list[int]:
+    turns = [{"role": message.role, "content": message.text} for message in messages]
+    for turn in turns:
+        _check_text(turn["content"])
+    try:
+        return skill.prompt(skill.application.request.model_validate({"messages": turns}))
+    except ValidationError as error:
+        raise invalid(f"messages: {error.errors()[0]['msg']}"[:500], param="messages") from None
 
 
 def _each(prompt: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:
@@ -94,7 +111,9 @@ def _orders(
     seed = secrets.randbits(63) if request.seed is None else request.seed % (1 << 64)
     texts = [prompt for prompt in prompts for _ in range(request.n or 1)]
     return [
-        Order(prompt, choice, _room(prompt, most, served.context_tokens), seed + i, served.codec.end_of_text)
+        Order(
+            prompt, choice, _room(prompt, most, served.engine.config.context_tokens), seed + i, served.codec.end_of_text
+        )
         for i, prompt in enumerate(texts)
     ]
 

@@ -60,9 +60,9 @@ class Shadow:
         _log.info("shadow", extra={"fields": {**told, "outcome": outcome}})
 
     async def _write(self, other: Served, body: Body) -> list[Text]:
-        orders, stops = await orders_of(body, other)
+        engine, orders, stops = await orders_of(body, other)
         texts = [Text() for _ in orders]
-        async for piece in write(other, self._bell, orders, stops, self._config.timeout_seconds):
+        async for piece in write(engine, other.codec, self._bell, orders, stops, self._config.timeout_seconds):
             texts[piece.index].add(piece)
         return texts
 

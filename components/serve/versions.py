@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from components.core.errors import PedigreeError
 from components.model.decoding import Choice, load_weights
+from components.serve.applications import Learned, Skill, learn
 from components.serve.config import ServeConfig
 from components.serve.engine import Engine, Order, Wake
 from components.serve.errors import not_ready, unknown_model
@@ -47,14 +48,15 @@ class Identity:
 
 @dataclass(frozen=True)
 class Opened:
-    """A version whose every byte was checked: its folders, its card as Markdown, its page as HTML, and what was
-    signed of where it came from."""
+    """A version whose every byte was checked: its folders, its card as Markdown, its page as HTML, what was signed of
+    where it came from, and the applications that it learned."""
 
     model: Path
     tokenizer: Path
     card: str
     page: bytes
     pedigree: Mapping[str, Any]
+    applications: Sequence[Learned] = ()
 
 
 class Source(Protocol):
@@ -77,9 +79,16 @@ class Served:
     opened: Opened
     codec: Codec
     engine: Engine
-    context_tokens: int
+    skills: Mapping[str, Skill]
     num_users: int = 0
     last_used: float = field(default_factory=time.monotonic)
+
+    @property
+    def engines(self) -> list[Engine]:
+        """The model that writes on, and those that learned applications."""
+        return list(
+            {id(engine): engine for engine in (self.engine, *(s.engine for s in self.skills.values()))}.values()
+        )
 
 
 class Versions:
@@ -119,8 +128,8 @@ class Versions:
             await asyncio.sleep(poll_seconds)
 
     @asynccontextmanager
-    async def use(self, model: str) -> AsyncIterator[Served]:
-        """The version for a model's name in a request. Raises Refusal."""
+    async def use(self, model: str | None) -> AsyncIterator[Served]:
+        """The version for a model's name in a request, or the followed one. Raises Refusal."""
         served = await self._find(model)
         while self._served.get(served.identity.digest) is not served:  # let go while we waited
             served = await self._find(model)
@@ -155,15 +164,15 @@ class Versions:
                 return identity
         return next((i for i in self.known if len(which) >= 6 and i.digest.startswith(which)), None)
 
-    async def _find(self, model: str) -> Served:
+    async def _find(self, model: str | None) -> Served:
         if self.current is None:
             raise not_ready(f"No version can answer yet: {_first_line(self.trouble)}")
-        name, at, which = model.partition("@")
+        name, at, which = (model or self.current.identity.name).partition("@")
         if name == self.current.identity.name and not at:
             return self.current
-        identity = self._choose(which) if name == self.current.identity.name else self.aliases.get(model)
+        identity = self._choose(which) if name == self.current.identity.name else self.aliases.get(name)
         if identity is None:
-            raise unknown_model(model, self._names())
+            raise unknown_model(str(model), self._names())
         try:
             return await self._get(identity)
         except PedigreeError as error:
@@ -204,7 +213,8 @@ class Versions:
         idle = [s for s in self._served.values() if not s.num_users and s is not self.current]
         surplus = max(0, len(self._served) - self._most)
         for served in sorted(idle, key=lambda s: s.last_used)[:surplus]:
-            served.engine.close()
+            for engine in served.engines:
+                engine.close()
             del self._served[served.identity.digest]
 
     def _note(self, trouble: str) -> None:
@@ -217,14 +227,18 @@ def _load(source: Source, identity: Identity, config: ServeConfig, wake: Wake) -
     """Check, read and warm up a version: its first text compiles what the processor will run."""
     opened = source.open(identity)
     codec = Codec.load(opened.tokenizer)
-    sizes, weights = load_weights(opened.model, one_byte=config.weights == "int8")
-    engine = Engine(sizes, weights, num_slots=config.num_slots, wake=wake)
+    engines = {
+        folder: Engine(*load_weights(folder, one_byte=config.weights == "int8"), num_slots=config.num_slots, wake=wake)
+        for folder in (opened.model, *(learned.model for learned in opened.applications))
+    }
+    engine = engines[opened.model]
     ticket = engine.submit(Order([codec.end_of_text], Choice(), 1, seed=0))
     while not any(isinstance(item, str) for item in ticket.inbox):
         time.sleep(0.005)
     if ticket.inbox[-1] == "error":
         raise PedigreeError(identity.model, found="a first text that failed", expected="a text", fix="see the log")
-    return Served(identity, opened, codec, engine, sizes.context_tokens)
+    skills = {it.asked.application: learn(it, codec, engines[it.model]) for it in reversed(opened.applications)}
+    return Served(identity, opened, codec, engine, skills)
 
 
 def _first_line(text: str) -> str:

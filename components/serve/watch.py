@@ -87,7 +87,7 @@ class _State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Each figure anew."""
-        engines = [served.engine for served in self._versions.loaded]
+        engines = [engine for served in self._versions.loaded for engine in served.engines]
         yield _gauge("pedigree_slots_busy", "Slots in use", sum(e.num_busy for e in engines))
         yield _gauge("pedigree_slots", "Slots there are", sum(e.num_slots for e in engines))
         yield _gauge("pedigree_waiting", "Texts in line", sum(e.num_waiting for e in engines))

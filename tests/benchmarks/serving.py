@@ -89,12 +89,14 @@ def random_weights(config: ModelConfig) -> dict[str, object]:
 class Ours:
     """Our lanes without HTTP, the same prompt length and number of tokens."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, one_byte: bool) -> None:
         from components.model.decoding import prepare
+        from components.model.int8 import quantise
         from components.serve.engine import Engine
 
         self._news, self._config = threading.Event(), config
-        self._engine = Engine(config, prepare(config, random_weights(config)), num_slots=NUM_STREAMS,
+        arrays = quantise(random_weights(config)) if one_byte else random_weights(config)
+        self._engine = Engine(config, prepare(config, arrays), num_slots=NUM_STREAMS,
                               wake=lambda _tickets: self._news.set())  # fmt: skip
 
     def rate(self, num_texts: int) -> tuple[float, float]:
@@ -136,8 +138,9 @@ def decode(torch_python: str | None) -> None:
     for name, config in SHAPES.items():
         threads = (1, os.cpu_count() or 1) if torch_python else ()
         peers = {f"PyTorch eager, {n} threads": Torch(torch_python, config, n) for n in threads}
+        ours = {f"ours, {kind}": Ours(config, one_byte=kind == "int8") for kind in ("float32", "int8")}
         print(name)
-        for (label, count), found in take_turns({"ours": Ours(config), **peers}).items():
+        for (label, count), found in take_turns({**ours, **peers}).items():
             wall, cpu = (statistics.median(values) for values in zip(*found, strict=True))
             print(f"  {label:26s} {count:3d} texts {wall:9.0f} tokens/s {cpu:9.0f} per processor second", flush=True)
         for peer in peers.values():
@@ -263,8 +266,9 @@ def soak(seconds: float) -> None:
             written = [line["status"] for line in server.requests if line["route"] == "/v1/completions"]
             failed = sum(status not in (200, 400) for status in written)
             print(f"{count[0]} answers in {seconds:.0f} s, {len(faults)} mixed or wrong, {failed} failed requests")
-            third = memory[len(memory) // 3]
-            print(f"memory: {third:.0f} MB after a third, {memory[-1]:.0f} MB at the end, {max(memory):.0f} at most")
+            shares = (0.1, 0.33, 0.4, 0.63, 0.7, 1.0)  # one version, one, two, two, two, two
+            told = ", ".join(f"{memory[int(share * (len(memory) - 1))]:.0f} at {share:.0%}" for share in shares)
+            print(f"memory in MB, the second version joins at 35 %: {told}")
 
 
 def promote_and_roll_back(server: Server, folder: Path, seconds: float) -> list[float]:

@@ -4,7 +4,15 @@ import shutil
 
 import pytest
 
-from tests.components.serve.world import make_version, publish, running
+from tests.components.serve.world import make_version, publish, running, teach
+
+# What version 1 learned; version 2 learned nothing.
+TAUGHT = {
+    "classify": ["numpy", "scipy", "<img src=x onerror=\"document.title='owned'\">"],
+    "recommend": [f"item {i}" for i in range(30)],
+    "summarise": [],
+    "chat": [],
+}
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +21,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("versions")
     for number in (1, 2):
         make_version(folder, number)
+    teach(folder, 1, TAUGHT)
     publish(folder, {1: ["champion"], 2: ["challenger"]})
     return folder
 

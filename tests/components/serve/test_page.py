@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from components.applications import APPLICATIONS
 from tests.browser import browsing
 from tests.components.core.test_pages import Outline
+from tests.components.serve.conftest import TAUGHT
 from tests.components.serve.world import running
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -74,6 +76,50 @@ def test_a_conversation_is_held_by_keyboard(page):
     assert page.value("document.querySelectorAll('.turns .assistant .token').length") > 2
 
 
+def choose_application(page, name):
+    page.value("document.querySelector('[value=apply]').click()")
+    page.value(f"(() => {{ const s = document.getElementById('application'); s.value = {name!r};"
+               " s.dispatchEvent(new Event('change')); })()")  # fmt: skip
+
+
+def ask_application(page, name):
+    """Its example, by keyboard alone."""
+    choose_application(page, name)
+    page.value("document.querySelector('#fields textarea').focus()")
+    page.press("Enter", modifiers=2)
+    page.wait_until("!document.getElementById('go').disabled && document.getElementById('answered').textContent !== ''")
+
+
+def test_every_application_that_the_version_learned_is_tried_with_its_example(page, server):
+    page.wait_until("document.getElementById('application').options.length === 4")
+    for name in TAUGHT:
+        page.value("void (document.getElementById('answered').textContent = '')")
+        ask_application(page, name)
+        example = APPLICATIONS[name].example.model_dump(mode="json")
+        expected = server.client.post(f"/v1/applications/{name}", json=example).json()
+        shown = page.value("[...document.querySelectorAll('#ranked li span:first-child')].map((e) => e.textContent)")
+        assert shown == [choice["text"] for choice in expected["choices"]]
+        if expected["tokens"]:
+            assert page.value("document.getElementById('text').textContent") == expected["text"]
+            page.point_at("#text .token")
+            assert "Likeliest here: " in page.value("document.getElementById('told').textContent")
+            assert re.match(r"\d+ tokens, \d+ tokens/s", page.value("document.getElementById('speed').value"))
+        assert "tiny@1" in page.value("document.getElementById('answered').textContent")
+    assert page.value("document.querySelectorAll('main img, main script').length") == 0
+
+
+def test_a_version_without_applications_says_so_and_a_field_that_is_no_json_too(page):
+    choose_application(page, "chat")
+    page.value("void (document.querySelector('#fields textarea').value = 'no json')")
+    page.value("document.getElementById('go').click()")
+    assert "this is no JSON" in page.value("document.getElementById('error').textContent")
+    page.value("(() => { const s = document.getElementById('version'); s.value = 'tiny@2';"
+               " s.dispatchEvent(new Event('change')); })()")  # fmt: skip
+    page.wait_until("!document.getElementById('unskilled').hidden && document.getElementById('skilled').hidden")
+    page.value("document.querySelector('[value=chat]').click()")
+    assert not page.value("document.getElementById('base').hidden")
+
+
 def test_another_version_is_switched_to_and_its_card_and_pedigree_are_one_click_away(page):
     page.value("void (document.getElementById('version').value = 'tiny@2')")
     write(page, "The model")
@@ -122,6 +168,9 @@ def test_nothing_is_wider_than_the_screen_and_all_text_can_be_read(page, width, 
     page.value("document.querySelector('details').open = true")
     assert page.value("document.documentElement.scrollWidth") <= width
     assert page.value(LEAST_CONTRAST) >= 4.5
+    ask_application(page, "recommend")
+    assert page.value("document.documentElement.scrollWidth") <= width
+    assert page.value(LEAST_CONTRAST) >= 4.5
 
 
 # The least contrast (WCAG 2.2, 1.4.3) of any text against the background that it stands on.
@@ -148,6 +197,7 @@ LEAST_CONTRAST = """
 
 def test_every_control_has_a_name_and_the_tags_nest(page, server):
     Outline(server.client.get("/").content)
+    choose_application(page, "classify")
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "textbox", "combobox", "radio", "spinbutton", "link", "dialog"}
     controls = [node for node in nodes if node.get("role", {}).get("value") in roles]

@@ -17,12 +17,15 @@ import httpx
 import numpy as np
 from safetensors.numpy import save
 
+from components.applications import APPLICATIONS
 from components.core.errors import RegistryError
+from components.core.examples import Asked
 from components.core.files import write_json, write_whole
 from components.core.records import Record, artifact_digest, describe_files, verify
 from components.model import ModelConfig
 from components.model.decoding import weight_shapes
 from components.model.weights import CONFIG, WEIGHTS
+from components.serve.applications import learned_in
 from components.serve.versions import Identity, Opened
 from tests.worlds import ROOT
 
@@ -40,15 +43,29 @@ def make_version(folder, number, *, seed=None, sizes=SIZES):
     tokenizer.mkdir(parents=True)
     text = "The model reads the text. Die Lösung für ähnliche Größen. 模型读文本。🙂 " * 20
     (tokenizer / "tokenizer.json").write_text(learn([[text]], sizes.vocabulary_size, 2).to_str(), encoding="utf-8")
-    random = np.random.default_rng(number if seed is None else seed)
-    shapes = weight_shapes(sizes)
-    arrays = {name: random.standard_normal(shape).astype(np.float32) * 0.4 for name, shape in shapes.items()}
-    write_whole(model / WEIGHTS, save(arrays))
-    write_json(model / CONFIG, sizes.model_dump(mode="json"))
+    _save_model(model, sizes, number if seed is None else seed)
     for stage, part in (("train", model), ("tokenizer", tokenizer)):
         Record(stage=stage, execution="e" * 64, fingerprint="f" * 64, params={}, inputs={},
                files=describe_files(part)).save(part)  # fmt: skip
     return artifact_digest(model)
+
+
+def _save_model(folder, sizes, seed):
+    random, shapes = np.random.default_rng(seed), weight_shapes(sizes)
+    arrays = {name: random.standard_normal(shape).astype(np.float32) * 0.4 for name, shape in shapes.items()}
+    write_whole(folder / WEIGHTS, save(arrays))
+    write_json(folder / CONFIG, sizes.model_dump(mode="json"))
+
+
+def teach(folder, number, choices, sizes=SIZES):
+    """Give a version another model that learned applications: ``{name: choices}``."""
+    model = folder / str(number) / "finetuned" / "assistant"
+    _save_model(model, sizes, 100 + number)
+    for name, texts in choices.items():
+        application = APPLICATIONS[name]
+        asked = Asked(application=name, decoding=application.decoding, choices=texts,
+                      example=application.example.model_dump(mode="json"))  # fmt: skip
+        write_whole(model / "applications" / f"{name}.json", asked.model_dump_json().encode())
 
 
 def publish(folder, aliases):
@@ -80,7 +97,8 @@ class FolderSource:
         card = f"# {identity.model}\n<script>document.title='owned'</script>\n"
         made = [{"name": "corpus <img src=x onerror=alert(1)>", "digest": {"sha256": "ab" * 32}}]
         pedigree = {"predicate": {"buildDefinition": {"resolvedDependencies": made}}}
-        return Opened(folder / "model", folder / "tokenizer", card, b"<!doctype html><title>page</title>", pedigree)
+        return Opened(folder / "model", folder / "tokenizer", card, b"<!doctype html><title>page</title>", pedigree,
+                      learned_in(folder / "finetuned"))  # fmt: skip
 
 
 class Server:

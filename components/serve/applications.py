@@ -1,0 +1,202 @@
+"""The applications of a version: what a request asks, and how the model that learned it answers.
+
+In: a request of an application's own type. Out: its answer, with the probabilities behind it. In between: the prompt
+is made by the function that made the examples, and the same decoder chooses, ranks or writes as when the model was
+assessed, so what is served is what was measured. Who chooses or ranks does so in a thread, a few at a time; who
+writes takes a slot of the lanes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components.applications import APPLICATIONS, Application, Body
+from components.core.errors import InputError
+from components.core.examples import Asked, begin
+from components.model.answering import Answerer, Catalogue
+from components.model.decoding import Choice
+from components.serve.answers import Bell, write
+from components.serve.engine import Engine, Order, Token
+from components.serve.errors import too_slow
+from components.tokenizer.codec import Codec
+
+Response = TypeVar("Response", bound=BaseModel)
+_NUM_RANKED = 10
+_NUM_AT_ONCE = 2
+_NUM_TOLD = 5  # likeliest tokens beside the one that was written
+
+
+class Told(BaseModel):
+    """A part of every answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Chance(Told):
+    """Something that could have been said, and its probability."""
+
+    text: str
+    probability: float
+
+
+class Written(Told):
+    """A token that was written, its probability, and what else it could have been."""
+
+    token: str
+    probability: float
+    others: list[Chance]
+
+
+class Usage(Told):
+    """What the answer took."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Answer(Told, Generic[Response]):
+    """An answer of an application, and who gave it.
+
+    Attributes:
+        answer: the application's own response.
+        text: what was written, as it is, or the likeliest choice.
+        choices: of who chooses all, of who ranks the likeliest, with their probabilities.
+        tokens: of who writes.
+    """
+
+    application: str
+    model: str
+    system_fingerprint: str
+    answer: Response
+    text: str
+    choices: list[Chance]
+    tokens: list[Written]
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Files of a version: a model that was tuned, and what it is asked in one application."""
+
+    model: Path
+    asked: Asked
+
+
+@dataclass(frozen=True)
+class Skill:
+    """An application and the model in memory that learned it.
+
+    Attributes:
+        example: a request to try it with.
+        names, choices: the answers among which it chooses, as texts and as tokens.
+        catalogue: the same as a tree, where it ranks them.
+        places: so many requests choose or rank at once.
+    """
+
+    application: Application
+    example: Mapping[str, Any]
+    codec: Codec
+    engine: Engine
+    answerer: Answerer
+    names: Sequence[str]
+    choices: Sequence[Sequence[int]]
+    catalogue: Catalogue | None
+    places: asyncio.Semaphore
+
+    def prompt(self, request: Body) -> list[int]:
+        """What the model reads; of a text that is too long, the middle is left out, as in the examples."""
+        room = max((len(choice) + 1 for choice in self.choices), default=self.application.max_answer_tokens)
+        context = self.engine.config.context_tokens
+        encoded = self.codec.encode(self.application.ask(request))
+        prompt: list[int] = begin(encoded, self.codec.end_of_text, context - min(room, context // 2)).tolist()
+        return prompt
+
+
+def learned_in(folder: Path) -> list[Learned]:
+    """What the models below ``folder`` learned: each holds ``applications/NAME.json``. Raises InputError."""
+    return [
+        Learned(path.parent.parent, _read_asked(path))
+        for model in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        for path in sorted((model / "applications").glob("*.json"))
+    ]
+
+
+def _read_asked(path: Path) -> Asked:
+    try:
+        return Asked.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(str(path), found=str(error).splitlines()[0], expected="what is asked in an application",
+                         fix="register the version again") from None  # fmt: skip
+
+
+def learn(learned: Learned, codec: Codec, engine: Engine) -> Skill:
+    """A skill that is ready to answer."""
+    asked, application = learned.asked, APPLICATIONS[learned.asked.application]
+    choices = [tokens.tolist() for tokens in codec.encode_all(asked.choices)]
+    catalogue = Catalogue(choices, codec.end_of_text) if application.decoding == "rank" else None
+    answerer = Answerer(engine.config, engine.weights, codec.end_of_text)
+    places = asyncio.Semaphore(_NUM_AT_ONCE)
+    return Skill(application, asked.example, codec, engine, answerer, asked.choices, choices, catalogue, places)
+
+
+async def respond(skill: Skill, request: Body, bell: Bell, seconds: float) -> Mapping[str, Any]:
+    """The fields of an ``Answer`` that the model gives. Raises Refusal when the time is over."""
+    prompt = skill.prompt(request)
+    if skill.application.decoding == "write":
+        return await _written(skill, prompt, bell, seconds)
+    try:
+        async with asyncio.timeout(seconds), skill.places:
+            ranked = await asyncio.to_thread(_ranked, skill, prompt)
+    except TimeoutError:
+        raise too_slow("The answer took longer than this server allows.", 504) from None
+    return {
+        "answer": skill.application.respond(ranked),
+        "text": ranked[0][0] if ranked else "",
+        "choices": [Chance(text=text, probability=chance) for text, chance in ranked],
+        "tokens": [], "usage": _usage(len(prompt), 0),
+    }  # fmt: skip
+
+
+def _ranked(skill: Skill, prompt: Sequence[int]) -> list[tuple[str, float]]:
+    """Choices with their probabilities, the likeliest first: of few all, of a catalogue the first ten."""
+    names = skill.names
+    if skill.catalogue is not None:
+        found = skill.answerer.rank([prompt], skill.catalogue, min(_NUM_RANKED, len(names)))[0]
+        return [(names[number], math.exp(chance)) for number, chance in found]
+    chances = skill.answerer.score([prompt], [skill.choices])[0]
+    total = math.fsum(math.exp(chance - max(chances)) for chance in chances)
+    shares = {name: math.exp(chance - max(chances)) / total for name, chance in zip(names, chances, strict=True)}
+    return sorted(shares.items(), key=lambda pair: -pair[1])
+
+
+async def _written(skill: Skill, prompt: Sequence[int], bell: Bell, seconds: float) -> Mapping[str, Any]:
+    """A text, the likeliest token after the likeliest token."""
+    choice = Choice(temperature=0.0, num_top=min(_NUM_TOLD, skill.codec.vocabulary_size))
+    room = min(skill.application.max_answer_tokens, skill.engine.config.context_tokens - len(prompt))
+    order, text, tokens = Order(prompt, choice, room, 0, skill.codec.end_of_text), "", list[Token]()
+    async with aclosing(write(skill.engine, skill.codec, bell, [order], (), seconds)) as pieces:
+        async for piece in pieces:
+            text, tokens = text + piece.text, [*tokens, *piece.tokens]
+    return {
+        "answer": skill.application.respond([(text.strip(), 1.0)]),
+        "text": text, "choices": [], "tokens": [_token(skill.codec, token) for token in tokens],
+        "usage": _usage(len(prompt), len(tokens)),
+    }  # fmt: skip
+
+
+def _token(codec: Codec, token: Token) -> Written:
+    others = [Chance(text=codec.decode([number]), probability=math.exp(chance)) for number, chance in token.top]
+    return Written(token=codec.decode([token.number]), probability=math.exp(token.log_probability), others=others)
+
+
+def _usage(prompt: int, completion: int) -> Usage:
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)

@@ -1,0 +1,134 @@
+"""Applications over HTTP: a typed route each, answered as the model that learned them would be assessed."""
+
+import math
+
+import numpy as np
+import pytest
+
+from components.applications import APPLICATIONS
+from components.core.examples import begin
+from components.model.answering import Answerer
+from components.model.decoding import load_weights
+from components.tokenizer.codec import Codec
+from tests.components.serve.conftest import TAUGHT
+from tests.components.serve.test_bad_input import assert_refused
+from tests.components.serve.world import NAME
+
+
+def ask(server, name, body=None, **query):
+    body = APPLICATIONS[name].example.model_dump(mode="json") if body is None else body
+    return server.client.post(f"/v1/applications/{name}", json=body, params=query)
+
+
+@pytest.fixture(scope="module")
+def expected(made):
+    """What the assessed model says, without a server: ``(name, request) -> prompt, answerer, codec``."""
+    codec = Codec.load(made / "1" / "tokenizer")
+    config, weights = load_weights(made / "1" / "finetuned" / "assistant")
+    answerer = Answerer(config, weights, codec.end_of_text)
+
+    def prompt(name):
+        tokens = codec.encode(APPLICATIONS[name].ask(APPLICATIONS[name].example))
+        return begin(tokens, codec.end_of_text, config.context_tokens // 2).tolist()
+
+    return codec, answerer, prompt
+
+
+def test_every_application_is_a_typed_route_and_stands_in_the_schema(server):
+    schema = server.client.get("/openapi.json").json()
+    for name, application in APPLICATIONS.items():
+        route = schema["paths"][f"/v1/applications/{name}"]["post"]
+        assert route["summary"] == application.sentence
+        content = route["requestBody"]["content"]["application/json"]
+        assert content["schema"]["$ref"].endswith(application.request.__name__)
+        assert content["example"] == application.example.model_dump(mode="json")
+        told = route["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+        assert application.response.__name__ in told
+
+
+def test_applications_are_listed_with_examples_and_what_a_version_learned(server):
+    def learned(**query):
+        data = server.client.get("/v1/applications", params=query).json()["data"]
+        assert {entry["id"] for entry in data} == set(APPLICATIONS)
+        return {entry["id"] for entry in data if entry["learned"]}
+
+    assert learned() == learned(model="champion") == set(TAUGHT)
+    assert learned(model=f"{NAME}@2") == set()
+
+
+def test_choosing_gives_the_probabilities_of_the_assessed_model(server, expected):
+    codec, answerer, prompt = expected
+    choices = [codec.encode(text).tolist() for text in TAUGHT["classify"]]
+    chances = np.exp(answerer.score([prompt("classify")], [choices])[0])
+    found = ask(server, "classify").json()
+    shares = dict(zip(TAUGHT["classify"], (chances / chances.sum()).tolist(), strict=True))
+    assert found["answer"]["probabilities"] == pytest.approx(shares)
+    assert found["answer"]["label"] == found["text"] == max(shares, key=shares.get)
+    assert [choice["text"] for choice in found["choices"]] == sorted(shares, key=shares.get, reverse=True)
+    assert (found["application"], found["model"]) == ("classify", f"{NAME}@1")
+
+
+def test_ranking_gives_the_likeliest_of_a_catalogue(server):
+    found = ask(server, "recommend").json()
+    assert len(found["answer"]["items"]) == 10
+    assert set(found["answer"]["items"]) <= set(TAUGHT["recommend"])
+    chances = found["answer"]["probabilities"]
+    assert chances == sorted(chances, reverse=True)
+
+
+def test_writing_gives_the_likeliest_tokens_with_what_else_they_could_have_been(server, expected):
+    codec, answerer, prompt = expected
+    most = APPLICATIONS["summarise"].max_answer_tokens
+    tokens = answerer.write([prompt("summarise")], most)[0]
+    found = ask(server, "summarise").json()
+    assert found["text"] == codec.decode(tokens)
+    assert found["answer"] == {"summary": found["text"].strip()}
+    assert found["usage"]["completion_tokens"] == len(tokens) == len(found["tokens"])
+    for token in found["tokens"]:
+        assert math.isclose(token["probability"], token["others"][0]["probability"])
+        assert len(token["others"]) == 5
+
+
+def test_a_version_that_learned_to_chat_chats_as_it_learned_and_another_as_a_transcript(server):
+    messages = APPLICATIONS["chat"].example.model_dump(mode="json")["messages"]
+    told = ask(server, "chat").json()
+
+    def chat(model):
+        body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": len(told["tokens"])}
+        return server.client.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]["content"]
+
+    assert chat(NAME) == told["text"]
+    assert chat(f"{NAME}@2") != told["text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "query", "status", "told"),
+    [
+        ("classify", {}, {}, 400, "text: Field required"),
+        ("classify", {"text": ""}, {}, 400, "text"),
+        ("classify", {"text": 5}, {}, 400, "text"),
+        ("classify", {"text": "a", "extra": 1}, {}, 400, "extra"),
+        ("classify", [], {}, 400, "body"),
+        ("classify", {"text": "a"}, {"model": "other"}, 404, "does not exist"),
+        ("classify", {"text": "a"}, {"model": f"{NAME}@2"}, 404, "has not learned to classify"),
+        ("translate", {"text": "a", "to": "de"}, {}, 404, "has not learned to translate"),
+        ("nothing", {"text": "a"}, {}, 404, "nothing at this path"),
+        ("chat", {"messages": [{"role": "assistant", "content": "a"}]}, {}, 400, "messages"),
+        ("recommend", {"history": ["a"] * 2000}, {}, 400, "history"),
+    ],
+    ids=str,
+)
+def test_what_an_application_cannot_answer_is_refused(server, name, body, query, status, told):
+    assert_refused(ask(server, name, body, **query), status, told)
+
+
+def test_a_chat_that_waits_for_nobody_is_refused(server):
+    body = {"model": NAME, "messages": [{"role": "assistant", "content": "a"}]}
+    assert_refused(server.client.post("/v1/chat/completions", json=body), 400, "messages")
+
+
+def test_half_a_character_is_refused_and_a_long_text_is_shortened(server):
+    content = b'{"text": "\\ud800"}'
+    headers = {"content-type": "application/json"}
+    assert_refused(server.client.post("/v1/applications/classify", content=content, headers=headers), 400)
+    assert ask(server, "classify", {"text": "word " * 9000}).status_code == 200
