@@ -33,10 +33,12 @@ Numbers = npt.NDArray[np.int32]
 
 # Sums over one row may be grouped, always the same way; a matrix product may not, because it has two loops.
 # (A division that may raise an error would keep its loop from becoming one over vectors; NumPy's does not.)
-_grouped: Callable[..., Any] = njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp", "nnan"}
-)
-_ordered: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+# Only ``advance`` is called from Python: entrances for the others would take most of the time of compiling.
+_FREE = {"contract", "reassoc", "nsz", "arcp", "nnan"}
+_entrance: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath=_FREE)
+_inner = {"nogil": True, "cache": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_grouped: Callable[..., Any] = njit(**_inner, fastmath=_FREE)
+_ordered: Callable[..., Any] = njit(**_inner, fastmath={"contract"})
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _SIGN_PLACE, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
@@ -358,6 +360,18 @@ def _turn(heads, cosines, sines):  # type: ignore[no-untyped-def]
 
 
 @_grouped
+def _fill(values, value):  # type: ignore[no-untyped-def]
+    for i in range(len(values)):
+        values[i] = value
+
+
+@_grouped
+def _add(x, branch):  # type: ignore[no-untyped-def]
+    for i in range(len(branch)):
+        x[i] += branch[i]
+
+
+@_grouped
 def _order(bits):  # type: ignore[no-untyped-def]
     """The bits of a float32 as a whole number of the same order, and back again."""
     return np.int32(bits ^ np.int32(np.int32(bits >> _SIGN_PLACE) & _ALL_BUT_SIGN))
@@ -394,11 +408,11 @@ def _attend(query, keys, values, position, scores, mean, out):  # type: ignore[n
             for t in range(PANEL):
                 part[t] += query[k] * scale * here[k, t]
     whole_blocks = scores[: num_blocks * PANEL]
-    whole_blocks[count:] = _NEVER
+    _fill(whole_blocks[count:], _NEVER)
     most = np.int32(_order(_highest(whole_blocks))).view(np.float32)
     for t in range(len(whole_blocks)):
         whole_blocks[t] = _exponential(whole_blocks[t] - most)
-    whole_blocks[count:] = _ZERO
+    _fill(whole_blocks[count:], _ZERO)
     total = _sum(whole_blocks)
     width, whole_chains = values.shape[2], (count + _CHAINS - 1) // _CHAINS * _CHAINS
     for k in range(0, width, LANES):
@@ -442,9 +456,14 @@ def _read(weights, memories, scratch, rows):  # type: ignore[no-untyped-def]
     x, normal = scratch.x[:num_rows], scratch.normal[:num_rows]
     for r in range(num_rows):
         memories.seen[rows.slots[r], rows.tokens[r]] = True
-        x[r, :width] = weights.token_embedding.numbers[rows.tokens[r]] * weights.token_embedding.scales[rows.tokens[r]]
+        embedding, scale = (
+            weights.token_embedding.numbers[rows.tokens[r]],
+            weights.token_embedding.scales[rows.tokens[r]],
+        )
+        for d in range(width):
+            x[r, d] = embedding[d] * scale
         if len(weights.position_embedding):
-            x[r, :width] += weights.position_embedding[rows.positions[r]]
+            _add(x[r], weights.position_embedding[rows.positions[r]])
     for layer in range(weights.attention_gamma.shape[0]):
         _add_attention(weights, memories, scratch, rows, layer, x)
         _add_feed_forward(weights, scratch, layer, x)
@@ -457,8 +476,8 @@ def _add_attention(weights, memories, scratch, rows, layer, x):  # type: ignore[
     num_rows, head_width = x.shape[0], memories.keys.shape[4]
     normal, joined, mixed = scratch.normal[:num_rows], scratch.joined[:num_rows], scratch.mixed[:num_rows]
     size = weights.token_embedding.numbers.shape[1] + 2 * memories.keys.shape[2] * head_width
-    joined[:] = _ZERO
     for r in range(num_rows):
+        _fill(joined[r], _ZERO)
         _normalise(x[r], weights.attention_gamma[layer], weights.attention_beta[layer], weights.is_centred, normal[r])
     _add_layer(normal, weights.query_key_value, layer, joined)
     if len(weights.cosines):
@@ -477,11 +496,12 @@ def _add_feed_forward(weights, scratch, layer, x):  # type: ignore[no-untyped-de
         _normalise(
             x[r], weights.feed_forward_gamma[layer], weights.feed_forward_beta[layer], weights.is_centred, normal[r]
         )
-        inner[r] = weights.feed_forward_in_bias[layer]
+        _fill(inner[r], _ZERO)
+        _add(inner[r], weights.feed_forward_in_bias[layer])
     _add_layer(normal, weights.feed_forward_in, layer, inner)
     for r in range(x.shape[0]):
         _activate(inner[r], weights.is_gated, weights.feed_forward_out.numbers.shape[2])
-        x[r] += weights.feed_forward_out_bias[layer]
+        _add(x[r], weights.feed_forward_out_bias[layer])
     _add_layer(inner, weights.feed_forward_out, layer, x)
 
 
@@ -604,7 +624,7 @@ def _tell(logits, best, token, num_top, step, row, written):  # type: ignore[no-
             written.top_log_probabilities[step, row, i] = logits[written.top_tokens[step, row, i]] - log_total
 
 
-@_grouped
+@_entrance
 def advance(weights, memories, scratch, choices, rows, uniforms, written):  # type: ignore[no-untyped-def]
     """Read one token per row and choose the next one where ``rows.ends`` says so; with more steps, go on with those.
 
@@ -618,10 +638,11 @@ def advance(weights, memories, scratch, choices, rows, uniforms, written):  # ty
         num_ends = 0
         for r in range(num_rows):
             if rows.ends[r]:
-                scratch.mixed[num_ends] = scratch.normal[r]
+                _fill(scratch.mixed[num_ends], _ZERO)
+                _add(scratch.mixed[num_ends], scratch.normal[r])
+                _fill(scratch.logits[num_ends], _ZERO)
                 num_ends += 1
         all_logits = scratch.logits[:num_ends]
-        all_logits[:] = _ZERO
         _add_product(scratch.mixed[:num_ends], weights.output.numbers, weights.output.scales, all_logits)
         i = 0
         for r in range(num_rows):

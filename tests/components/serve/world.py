@@ -136,7 +136,7 @@ class Server:
             time.sleep(0.02)
 
     def wait_ready(self):
-        self.wait_until(lambda: self.client.get("/readyz").status_code == 200)
+        self.wait_until(lambda: self.client.get("/readyz").status_code == 200, seconds=120)  # may compile first
         return self
 
     def metric(self, name):
