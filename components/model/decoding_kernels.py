@@ -35,8 +35,9 @@ Numbers = npt.NDArray[np.int32]
 # (A division that may raise an error would keep its loop from becoming one over vectors; NumPy's does not.)
 # Only ``advance`` is called from Python: entrances for the others would take most of the time of compiling.
 _FREE = {"contract", "reassoc", "nsz", "arcp", "nnan"}
-_entrance: Callable[..., Any] = njit(nogil=True, cache=True, error_model="numpy", fastmath=_FREE)
-_inner = {"nogil": True, "cache": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_kept: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+_inner: dict[str, Any] = {**_kept, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_entrance: Callable[..., Any] = njit(**_kept, fastmath=_FREE)
 _grouped: Callable[..., Any] = njit(**_inner, fastmath=_FREE)
 _ordered: Callable[..., Any] = njit(**_inner, fastmath={"contract"})
 
