@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from components.core.compiling import kernel
 from components.core.strings import arrow_texts, text_buffers
+from components.core.utf8 import character
 
 # Old line ends and page breaks become line feeds; all other control characters (Unicode category Cc) but the
 # tab go. They go before NFC, since a removed one may have stood between a letter and its accent.
@@ -64,14 +65,6 @@ def find_open(offsets: Any, data: Any, is_settled: Any, is_open: Any) -> None:
     for text in range(len(offsets) - 1):
         at, end = offsets[text], offsets[text + 1]
         while at < end and not is_open[text]:
-            code, more = np.int64(data[at]), 0
-            if code >= 0xF0:
-                code, more = code & 0x07, 3
-            elif code >= 0xE0:
-                code, more = code & 0x0F, 2
-            elif code >= 0x80:
-                code, more = code & 0x1F, 1
-            for i in range(more):
-                code = code << 6 | np.int64(data[at + i + 1]) & 0x3F
+            code, size = character(data, at)
             is_open[text] = not is_settled[code]
-            at += more + 1
+            at += size

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core.compiling import kernel
+from components.core.utf8 import character
 
 OTHER, LETTER, NUMBER, WHITESPACE = 0, 1, 2, 3
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -33,20 +34,6 @@ Merges = tuple[Array, Array, Array]
 Room = tuple[Array, Array, Array]
 # Words already seen: slots of an open table, how much is used, places [words, 4], their bytes, their tokens.
 Known = tuple[Array, Array, Array, Array, Array]
-
-
-@kernel
-def _character(data: Array, at: int) -> tuple[int, int]:
-    """The code point that starts at ``at`` in valid UTF-8, and the bytes that it takes."""
-    first = np.int64(data[at])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (np.int64(data[at + 1]) & 0x3F), 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (np.int64(data[at + 1]) & 0x3F) << 6 | (np.int64(data[at + 2]) & 0x3F), 3
-    high = (first & 0x07) << 18 | (np.int64(data[at + 1]) & 0x3F) << 12
-    return high | (np.int64(data[at + 2]) & 0x3F) << 6 | (np.int64(data[at + 3]) & 0x3F), 4
 
 
 @kernel
@@ -68,7 +55,7 @@ def _contraction(data: Array, at: int, end: int) -> int:
 def _run_end(data: Array, at: int, end: int, classes: Array, kind: int) -> int:
     """Where the run of characters of class ``kind`` that goes on at ``at`` ends."""
     while at < end:
-        point, size = _character(data, at)
+        point, size = character(data, at)
         if classes[point] != kind:
             break
         at += size
@@ -91,7 +78,7 @@ def word_end(data: Array, at: int, end: int, classes: Array) -> int:
         size = _contraction(data, at, end)
         if size:
             return at + size
-    kind = classes[_character(data, at)[0]]
+    kind = classes[character(data, at)[0]]
     after = _run_end(data, at, end, classes, kind)
     if kind != WHITESPACE or after == end:
         return after
@@ -100,7 +87,7 @@ def word_end(data: Array, at: int, end: int, classes: Array) -> int:
         return last  # the last of several whitespaces belongs to what follows
     if data[at] != _SPACE:
         return after
-    return _run_end(data, after, end, classes, classes[_character(data, after)[0]])
+    return _run_end(data, after, end, classes, classes[character(data, after)[0]])
 
 
 @kernel

@@ -24,12 +24,11 @@ import pyarrow as pa
 
 from components.core.documents import count_documents, read_row_groups
 from components.core.progress import Progress
+from components.core.strings import arrow_texts
 from components.core.tokens import SPLITS
+from components.validate.characters import count_characters
 
 _READ = ("doc_id", "text", "source", "licence", "language", "split")
-_CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]"
-_NOT_A_LETTER = r"\P{L}"
-_REPLACEMENT = "\ufffd"
 SHARES = ("replacement_share", "control_share", "alphabetic_share")
 
 
@@ -47,8 +46,9 @@ def measure(folder: Path, schema: pa.Schema) -> pl.DataFrame:
 
 def measure_rows(documents: pl.DataFrame) -> pl.DataFrame:
     """The columns above for some documents; ``text_hash`` stands for the text until copies are found."""
-    text = pl.col("text").fill_null("")
-    length = text.str.len_chars()
+    texts = documents["text"].fill_null("")
+    counts = count_characters(arrow_texts(texts))
+    length, letters, controls, replacements = (pl.lit(pl.Series(column)) for column in counts.T.copy())
     split = _division() if "split" in documents.columns else []
     return documents.select(
         "doc_id",
@@ -56,11 +56,11 @@ def measure_rows(documents: pl.DataFrame) -> pl.DataFrame:
         source=_stated("source"),
         licence=_stated("licence"),
         language="language",
-        num_characters=length.cast(pl.Int64),
-        replacement_share=_share(text.str.count_matches(_REPLACEMENT, literal=True), length),
-        control_share=_share(text.str.count_matches(_CONTROL), length),
-        alphabetic_share=_share(length - text.str.count_matches(_NOT_A_LETTER), length),
-        text_hash=text.hash(seed=1),
+        num_characters=length,
+        replacement_share=_share(replacements, length),
+        control_share=_share(controls, length),
+        alphabetic_share=_share(letters, length),
+        text_hash=texts.hash(seed=1),
     )
 
 
