@@ -10,12 +10,13 @@ input and whoever found the pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from components.preprocess.scratch import read_table
 from components.preprocess.signatures import Array
 
 _PARTITION_DOCUMENTS = 1 << 21
@@ -27,11 +28,20 @@ COPIES = {"row": pl.Int64, "kept": pl.String, "reason": pl.String, "detail": pl.
 
 @dataclass(frozen=True)
 class Leaf:
-    """The files of one row group's kept documents: ``keys`` has the digests' first 8 bytes, then one row per band."""
+    """The files of one row group's kept documents.
 
+    ``index`` is a table of their identities and digests. ``keys`` are raw numbers of 64 bits: the first 8 bytes of each
+    digest, then the keys of each band.  # keys: [1 + num_bands, num_documents], signatures: [num_documents, num_hashes]
+    """
+
+    num_documents: int
     index: Path
     keys: Path
     signatures: Path
+
+    def read_keys(self, band: int) -> Array:
+        """One row of the keys; the bytes of the others are not read."""
+        return np.fromfile(self.keys, np.uint64, self.num_documents, offset=8 * band * self.num_documents)
 
 
 @dataclass(frozen=True)
@@ -86,19 +96,22 @@ def settle(search: Search, pairs: Sequence[Path]) -> list[Path]:
 
 def _crowded(search: Search, partition: Partition) -> pl.DataFrame:
     """Key, group and row of the documents of a partition that share their key with another."""
-    parts = []
-    for number, leaf in enumerate(search.leaves):
-        keys = np.load(leaf.keys, mmap_mode="r")[partition.band]
+    found = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
+    for leaf in search.leaves:
+        keys = leaf.read_keys(partition.band)
         rows = np.flatnonzero(keys % np.uint64(search.num_partitions) == partition.number)
-        parts.append(pl.DataFrame({"key": keys[rows], "group": np.full(len(rows), number), "row": rows}))
-    return pl.concat(parts).filter(pl.len().over("key") > 1)
+        found.append((keys[rows], rows))
+    keys, rows = map(np.concatenate, zip(*found, strict=True))
+    group = np.repeat(np.arange(len(search.leaves)), [len(rows) for _, rows in found[1:]])
+    is_crowded = pl.Series(keys).is_duplicated().to_numpy()
+    return pl.DataFrame({"key": keys[is_crowded], "group": group[is_crowded], "row": rows[is_crowded]})
 
 
 def _with_identity(search: Search, candidates: pl.DataFrame) -> pl.DataFrame:
     parts = [candidates.with_columns(doc_id=pl.lit("", pl.String), digest=pl.lit(b"", pl.Binary)).head(0)]
     for (number,), part in candidates.partition_by("group", as_dict=True).items():
-        index = pl.read_parquet(search.leaves[int(number)].index, columns=["doc_id", "digest"])
-        parts.append(pl.concat([part, index[part["row"].to_numpy()]], how="horizontal"))
+        index = read_table(search.leaves[int(number)].index).take(part["row"].to_arrow())
+        parts.append(pl.concat([part, pl.DataFrame(pl.from_arrow(index))], how="horizontal"))
     return pl.concat(parts)
 
 
@@ -109,34 +122,48 @@ def _equal(candidates: pl.DataFrame) -> pl.DataFrame:
 
 def _alike(search: Search, candidates: pl.DataFrame) -> pl.DataFrame:
     """Pairs of a bucket's members and its representative; who is unlike it tries the next representative."""
-    found = [pl.DataFrame(schema=_PAIRS)]
+    found, signatures = [pl.DataFrame(schema=_PAIRS)], _Signatures(search.leaves)
     for _ in range(_ROUNDS):
         least = candidates.filter(pl.col("doc_id") == pl.col("doc_id").min().over("key"))
         heads = least.select("key", other="doc_id", other_group="group", other_row="row")
         pairs = candidates.join(heads, on="key").filter(pl.col("doc_id") != pl.col("other"))
         if not pairs.height:
             break
-        is_alike = _similarity(search, pairs) >= search.min_similarity
+        is_alike = _similarity(signatures, pairs) >= search.min_similarity
         found.append(pairs.filter(is_alike).with_columns(is_exact=pl.lit(value=False)).select(list(_PAIRS)))
         candidates = pairs.filter(~is_alike).select(candidates.columns)
     return pl.concat(found)
 
 
-def _similarity(search: Search, pairs: pl.DataFrame) -> pl.Series:
+def _similarity(signatures: _Signatures, pairs: pl.DataFrame) -> pl.Series:
     """The share of equal values of the two signatures of each pair: an estimate of their Jaccard similarity."""
-    ours = _signatures(search, pairs["group"].to_numpy(), pairs["row"].to_numpy())
-    others = _signatures(search, pairs["other_group"].to_numpy(), pairs["other_row"].to_numpy())
-    return pl.Series((ours == others).mean(axis=1) if pairs.height else np.empty(0))
+    if not pairs.height:
+        return pl.Series(np.empty(0))
+    ours = signatures.take(pairs["group"].to_numpy(), pairs["row"].to_numpy())
+    others = signatures.take(pairs["other_group"].to_numpy(), pairs["other_row"].to_numpy())
+    return pl.Series((ours == others).mean(axis=1))
 
 
-def _signatures(search: Search, groups: Array, rows: Array) -> Array:
-    maps = {int(group): np.load(search.leaves[int(group)].signatures, mmap_mode="r") for group in np.unique(groups)}
-    width = next(iter(maps.values())).shape[1] if maps else 0
-    found = np.empty((len(groups), width), np.uint32)
-    for group, signatures in maps.items():
-        at = np.flatnonzero(groups == group)
-        found[at] = signatures[rows[at]]
-    return found
+@dataclass(frozen=True)
+class _Signatures:
+    """The signatures of all row groups, mapped into memory when somebody first asks for one of them."""
+
+    leaves: Sequence[Leaf]
+    _maps: dict[int, Array] = field(default_factory=dict)
+
+    def take(self, groups: Array, rows: Array) -> Array:
+        """Those of documents by group and row.  # [num_documents, num_hashes] uint32"""
+        order = np.argsort(groups, kind="stable")
+        numbers, starts = np.unique(groups[order], return_index=True)
+        parts = [self._map(int(n))[rows[at]] for n, at in zip(numbers, np.split(order, starts[1:]), strict=True)]
+        found = np.concatenate(parts)
+        found[order] = found.copy()
+        return found
+
+    def _map(self, number: int) -> Array:
+        if number not in self._maps:
+            self._maps[number] = np.load(self.leaves[number].signatures, mmap_mode="r")
+        return self._maps[number]
 
 
 def _resolve(edges: pl.DataFrame) -> pl.DataFrame:

@@ -31,12 +31,12 @@ from components.preprocess.pieces import (
     ShardPiece,
     clean_group,
     finish_group,
-    read_table,
     survey_group,
     weigh_group,
     write_shard,
 )
 from components.preprocess.quarantine import read_reasons, refuse_unknown
+from components.preprocess.scratch import read_table
 from components.preprocess.shares import Bytes, limits
 from components.preprocess.split import SPLITS
 

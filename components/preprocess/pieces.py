@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from pyarrow import feather
 
 from components.core.documents import CORPUS, DOCUMENTS, REJECTS_SCHEMA, DocumentWriter, RowGroup
 from components.core.pinned import PinnedFile
@@ -32,6 +31,7 @@ from components.preprocess.config import PreprocessConfig
 from components.preprocess.contamination import grams_of_sets
 from components.preprocess.copies import Leaf
 from components.preprocess.quarantine import read_reasons
+from components.preprocess.scratch import read_table, write_table
 from components.preprocess.shares import NUM_PLACES, Bytes, assign_places
 from components.preprocess.signatures import Words, band_keys, collect_grams, count_hits, read_words, sign
 from components.preprocess.split import assign_splits
@@ -80,7 +80,7 @@ def survey_group(plan: Plan, piece: tuple[int, Path]) -> int:
     """Drop a row group's copies, divide the rest, and write the grams of its held-out documents; counts these."""
     number, copies = piece
     frame = pl.DataFrame(pl.from_arrow(read_table(plan.place("cleaned", number)))).with_row_index("row")
-    index = pl.read_parquet(plan.place("index", number), columns=["digest"])
+    index = pl.DataFrame(pl.from_arrow(read_table(plan.place("index", number)).select(["digest"])))
     judged = pl.concat([frame.with_columns(pl.col("row").cast(pl.Int64)), index], how="horizontal").join(
         pl.read_parquet(copies).drop("kept"), on="row", how="left", maintain_order="left"
     )
@@ -181,19 +181,19 @@ def _drop_contaminated(plan: Plan, kept: pa.Table, words: Words) -> tuple[pa.Tab
 
 
 def _write_leaf(plan: Plan, number: int, kept: pa.Table, words: Words) -> Leaf:
-    leaf = Leaf(*(plan.place(kind, number).with_suffix(suffix) for kind, suffix in
-                  (("index", ""), ("keys", ".npy"), ("signatures", ".npy"))))  # fmt: skip
+    index, keys_place, signatures_place = (plan.place(kind, number) for kind in ("index", "keys", "signatures"))
+    leaf = Leaf(kept.num_rows, index, keys_place, signatures_place.with_suffix(".npy"))
     digests = [hashlib.sha256(text.as_buffer()).digest() for text in kept["text"]]
-    index = pl.DataFrame({"doc_id": kept["doc_id"].to_pylist(), "digest": digests},
+    table = pl.DataFrame({"doc_id": kept["doc_id"].to_pylist(), "digest": digests},
                          schema={"doc_id": pl.String, "digest": pl.Binary})  # fmt: skip
-    index.write_parquet(leaf.index, compression="lz4")
+    write_table(table.to_arrow(compat_level=pl.CompatLevel.oldest()), leaf.index)
     bands, rows = plan.config.near_duplicate_bands, plan.config.near_duplicate_rows
     signatures = sign(words, bands * rows, plan.config.shingle_words)
     prefixes = np.array([int.from_bytes(digest[:8], "big") for digest in digests], np.uint64)
     keys = np.vstack([prefixes[None], band_keys(signatures, bands, rows)])
     is_wordless = np.diff(words.ends, prepend=0) == 0
     keys[:, is_wordless] = prefixes[is_wordless]  # texts of signs alone are alike only when they are equal
-    np.save(leaf.keys, keys, allow_pickle=False)
+    keys.tofile(leaf.keys)
     np.save(leaf.signatures, signatures, allow_pickle=False)
     return leaf
 
@@ -248,13 +248,3 @@ def _pinned(sets: tuple[PinnedFile, ...], size: int) -> Any:
 
 def _table(rows: pl.DataFrame, schema: pa.Schema) -> pa.Table:
     return rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """A table of the scratch folder, as it lies in memory."""
-    feather.write_feather(table, path, compression="uncompressed")
-
-
-def read_table(path: Path) -> pa.Table:
-    """The same again, without a copy."""
-    return feather.read_table(path, memory_map=True)
