@@ -1,17 +1,17 @@
 """The page of a preprocessing: how many documents each rule dropped, of each source, with samples of the dropped.
 
-In: the report, counts by source, and the rejects. Out: the bytes of one HTML file. In between: of the texts only
-samples of what was dropped are read; what was dropped is shown as text, escaped, and equal outputs give equal pages.
+In: the report, counts by source, and what was dropped. Out: the bytes of one HTML file. In between: nothing is read
+from a disk; what was dropped is shown as text, escaped, and equal outputs give equal pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
-from components.core.documents import REJECTS
 from components.core.pages import Figure, Html, details, figures, page, percent, preformatted, section, table
 from components.core.plots import Interval, interval_chart
 from components.core.stage import Books, Report
@@ -21,17 +21,32 @@ PAGE = "page.html"
 _SAMPLES_OF_A_RULE, _SAMPLE_CHARACTERS = 3, 600
 
 
-def render(
-    output: Path, report: Report, books: Books, kept: Mapping[str, int], dropped: Mapping[tuple[str, str], int]
-) -> bytes:
-    """The whole page; ``kept`` are documents by source, ``dropped`` by source and rule."""
+@dataclass(frozen=True)
+class Dropped:
+    """What was dropped: how many documents by source and rule, and the first few of each rule."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    samples: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
+
+    def see(self, rejects: pa.Table) -> None:
+        """Take some more rejects into account; of their texts only the samples are looked at."""
+        reasons = rejects["reason"].to_pylist()
+        self.counts.update(zip(rejects["source"].to_pylist(), reasons, strict=True))
+        for row, reason in enumerate(reasons):
+            samples = self.samples.setdefault(reason, [])
+            if len(samples) < _SAMPLES_OF_A_RULE:
+                samples += rejects.slice(row, 1).to_pylist()
+
+
+def render(report: Report, books: Books, kept: Mapping[str, int], dropped: Dropped) -> bytes:
+    """The whole page; ``kept`` are documents by source."""
     lead = f"{books.kept:,} of {books.received:,} documents are kept; each of the others was dropped for one reason."
     return page(
         "Preprocessing",
         figures(*_key_figures(report, books)),
         section("By rule", _by_rule(books), _chart(books)),
-        section("By source", _by_source(kept, dropped)),
-        section("Samples of what was dropped", *_samples(output / REJECTS)),
+        section("By source", _by_source(kept, dropped.counts)),
+        section("Samples of what was dropped", *_samples(dropped.samples)),
         lead=lead,
     )
 
@@ -62,15 +77,11 @@ def _by_source(kept: Mapping[str, int], dropped: Mapping[tuple[str, str], int]) 
     return table("Documents of each source", ["source", "kept", *rules], rows)
 
 
-def _samples(rejects: Path) -> Iterator[Html]:
+def _samples(of_rule: Mapping[str, Sequence[Mapping[str, str]]]) -> Iterator[Html]:
     """The first few of each rule, opened by the reader."""
-    shown: dict[str, list[Html]] = {}
-    for batch in pq.ParquetFile(rejects).iter_batches(1000):
-        for row in batch.to_pylist():
-            samples = shown.setdefault(row["reason"], [])
-            if len(samples) < _SAMPLES_OF_A_RULE:
-                samples.append(preformatted(f"{row['uri']}: {row['detail']}", row["text"][:_SAMPLE_CHARACTERS]))
-    yield from (details(rule, *samples) for rule, samples in sorted(shown.items()))
+    for rule, samples in sorted(of_rule.items()):
+        shown = [preformatted(f"{row['uri']}: {row['detail']}", row["text"][:_SAMPLE_CHARACTERS]) for row in samples]
+        yield details(rule, *shown)
 
 
 def _most_first(dropped: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -22,7 +22,7 @@ from components.core.parallel import Workers
 from components.core.stage import Books, Report
 from components.preprocess.contamination import join_grams, mask_for
 from components.preprocess.copies import Search, count_partitions, find_pairs, partitions, settle
-from components.preprocess.page import PAGE, render
+from components.preprocess.page import PAGE, Dropped, render
 from components.preprocess.pieces import (
     CleanedGroup,
     FinishedGroup,
@@ -99,21 +99,19 @@ class Passes:
     def _report(
         self, documents: Path, output: Path, finished: list[FinishedGroup], mended: Mapping[str, int]
     ) -> Report:
-        dropped_of_source = Counter[tuple[str, str]]()
+        dropped = Dropped()
         with RejectsWriter(output) as rejects:
             for path in (path for kind in _REJECTS for path in sorted(self.plan.scratch.glob(f"{kind}-[0-9]*"))):
                 table = read_table(path)
                 rejects.write(table)
-                dropped_of_source.update(zip(table["source"].to_pylist(), table["reason"].to_pylist(), strict=True))
-        of_split, of_source = (
-            sum((Counter(group.of_split) for group in finished), Counter[str]()),
-            sum((Counter(group.of_source) for group in finished), Counter[str]()),
-        )
+                dropped.see(table)
+        of_split = sum((Counter(group.of_split) for group in finished), Counter[str]())
+        of_source = sum((Counter(group.of_source) for group in finished), Counter[str]())
         books = Books(count_documents(documents), sum(group.num_documents for group in finished), rejects.dropped)
         documents_of = {f"{name}_documents": of_split[name] for name in SPLITS}
         text_bytes = sum(group.num_bytes for group in finished)
         report = Report({**documents_of, "text_bytes": text_bytes, **mended}, books)
-        write_whole(output / PAGE, render(output, report, books, of_source, dropped_of_source))
+        write_whole(output / PAGE, render(report, books, of_source, dropped))
         return report
 
 
