@@ -1,0 +1,137 @@
+"""The tasks that applications are measured on: their records, each in its split, and what must be reached.
+
+In: the shared data. Out: records with the fields of an application. In between: splits are those that the data comes
+with; where it comes with none, a hash of the text decides, so that the same record is always in the same part. What
+stands in a test part is never learned: records that repeat one are left out of the others. English news and questions
+are lower-cased, as the words of their floor are.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from tests.worlds import SHARED_DATA
+
+Record = dict[str, str]
+Placed = tuple[str, Record]
+_TOPICS = ("finance", "realty", "stocks", "education", "science", "society", "politics", "sports", "game",
+           "entertainment")  # fmt: skip
+_NEWS = ("World", "Sports", "Business", "Sci/Tech")
+
+
+class Bar(NamedTuple):
+    """A task and what it must reach.
+
+    Attributes:
+        application: whose examples its records are.
+        read: the records with their splits.
+        metric: the figure that counts.
+        least: what it must be at least, where the task names a figure; the floors must be beaten either way.
+        reading: options under which the application makes the texts that are read before anything is asked.
+    """
+
+    application: str
+    read: Callable[[], Iterator[Placed]]
+    metric: str
+    least: float | None = None
+    reading: Mapping[str, int] = MappingProxyType({})
+
+
+def _sst2() -> Iterator[Placed]:
+    for split, name in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        for line in _lines(f"sst2/stsa.binary.{name}"):
+            label, text = line.split(" ", 1)
+            yield split, {"text": text, "label": ("negative", "positive")[int(label)]}
+
+
+def _agnews() -> Iterator[Placed]:
+    with (SHARED_DATA / "agnews_tune" / "ag_tune.csv").open(encoding="utf-8", newline="") as file:
+        for label, title, text in csv.reader(file):
+            whole = f"{title}\n{text}".lower()
+            yield _divide(whole, validation=0.05, test=0.2), {"text": whole, "label": _NEWS[int(label) - 1]}
+
+
+def _thucnews() -> Iterator[Placed]:
+    for line in _lines("thucnews_tune/dev.txt"):
+        text, label = line.split("\t")
+        yield _divide(text, validation=0.05, test=0.2), {"text": text, "label": _TOPICS[int(label)]}
+
+
+def _banking77() -> Iterator[Placed]:
+    rows = {part: _table(f"banking77/{part}.csv") for part in ("train", "test")}
+    held = {_plain(row["text"]) for row in rows["test"]}
+    yield from (("test", _question(row)) for row in rows["test"])
+    for row in rows["train"]:
+        if _plain(row["text"]) not in held:
+            yield _divide(row["text"], validation=0.05), _question(row)
+
+
+def _question(row: Mapping[str, str]) -> Record:
+    return {"text": row["text"].lower(), "label": row["category"]}
+
+
+def _multi30k() -> Iterator[Placed]:
+    for split, name in (("train", "train"), ("validation", "val"), ("test", "test_2016_flickr")):
+        pair = (_lines(f"multi30k_ende/{name}.{language}.gz") for language in ("en", "de"))
+        for text, translation in zip(*pair, strict=True):
+            yield split, {"text": text, "translation": translation}
+
+
+def _dialogsum() -> Iterator[Placed]:
+    parts = {name: [json.loads(line) for line in _lines(f"dialogsum/dialogsum.{name}")]
+             for name in ("dev.jsonl", "train.jsonl.gz")}  # fmt: skip
+    seen = {_plain(row["dialogue"]) for row in parts["dev.jsonl"]}
+    yield from (("test", _dialogue(row)) for row in parts["dev.jsonl"])
+    for row in parts["train.jsonl.gz"]:
+        if (text := _plain(row["dialogue"])) not in seen:
+            seen.add(text)
+            yield _divide(text, validation=0.03), _dialogue(row)
+
+
+def _dialogue(row: Mapping[str, str]) -> Record:
+    return {"text": row["dialogue"], "summary": row["summary"]}
+
+
+def _movielens() -> Iterator[Placed]:
+    """Choices without a split: the application leaves out the last of each user."""
+    for row in _table("movielens_small/ratings.csv"):
+        yield "", {"user": row["userId"], "item": row["movieId"], "time": row["timestamp"]}
+
+
+def _divide(text: str, *, validation: float, test: float = 0.0) -> str:
+    """The part of a text, by its hash."""
+    place = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+    return "test" if place < test else "validation" if place < test + validation else "train"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _table(name: str) -> list[Record]:
+    with (SHARED_DATA / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _lines(name: str) -> Iterator[str]:
+    path: Path = SHARED_DATA / name
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as file:
+        yield from (line.rstrip("\n") for line in file)
+
+
+BARS = {
+    "sst2": Bar("sentiment", _sst2, "accuracy", 0.814),
+    "agnews": Bar("classify", _agnews, "accuracy", 0.887),
+    "thucnews": Bar("classify", _thucnews, "accuracy", 0.869),
+    "banking77": Bar("classify", _banking77, "accuracy", 0.893),
+    "multi30k": Bar("translate", _multi30k, "bleu", 30.0),
+    "dialogsum": Bar("summarise", _dialogsum, "rouge_l"),
+    "movielens": Bar("recommend", _movielens, "ndcg_10", reading={"history_items": 1000, "train_items": 1}),
+}
