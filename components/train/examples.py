@@ -101,9 +101,9 @@ def make_rows(
 def with_noise(
     windows: Windows, answers: Answers, share: float, vocabulary_size: int, random: np.random.Generator
 ) -> Windows:
-    """Rows in which a share of each prompt's tokens are random ones; its answer stays."""
+    """Rows in which a share of each prompt's tokens are random ones; its last, where the answer is asked for, stays."""
     columns = np.arange(windows.shape[1])
-    is_prompt = (columns > 0) & (columns <= answers.places[:, :1])
+    is_prompt = (columns > 0) & (columns < answers.places[:, :1])
     is_drawn = is_prompt & (random.random(windows.shape) < share)
     return np.where(is_drawn, random.integers(0, vocabulary_size, windows.shape, np.int32), windows)
 

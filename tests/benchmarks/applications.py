@@ -11,6 +11,7 @@ alone.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from ruamel.yaml import YAML
 
 from components.applications import APPLICATIONS
 from components.applications.application import Draft, Material
+from components.core.files import read_json
 from components.core.params import load
 from tests.benchmarks.bars import BARS, Bar, Placed
 from tests.worlds import ROOT, Workspace, make_workspace
@@ -32,6 +34,7 @@ Values = dict[str, Any]
 
 def main(names: Iterable[str]) -> None:
     """Run each task and print its line."""
+    print(f"{'task':10} {'metric':10} {'ours':>7} {'interval':>16} {'best floor':>11} {'bar':>6} {'minutes':>8}")
     for name in names or BARS:
         with tempfile.TemporaryDirectory() as folder:
             print(measure(name, make_workspace(Path(folder) / name)), flush=True)
@@ -44,7 +47,16 @@ def measure(name: str, workspace: Workspace) -> str:
     write_params(name, bar, workspace.root)
     workspace.pedigree("refresh", "--yes")
     workspace.python("-m", "flows.cli", "run", f"assess@{bar.application}", timeout=3600)
-    return f"{name:10} {(time.monotonic() - begin) / 60:5.1f} min"
+    report = read_json(workspace.root / "data" / "assess" / bar.application / "report.json")
+    return _line(name, report, time.monotonic() - begin)
+
+
+def _line(name: str, report: Mapping[str, Any], seconds: float) -> str:
+    """A task's metric with its interval, the best of its floors on the same test part, and the bar."""
+    metric, least = BARS[name].metric, BARS[name].least
+    ours, low, high, floor = (report.get(metric + part, math.nan) for part in ("", "_low", "_high", "_floor"))
+    interval, bar = f"{low:.3f} to {high:.3f}", "floor" if least is None else f"{least:g}"
+    return f"{name:10} {metric:10} {ours:7.3f} {interval:>16} {floor:11.3f} {bar:>6} {seconds / 60:8.1f}"
 
 
 def write_data(bar: Bar, root: Path) -> None:

@@ -118,7 +118,7 @@ def test_noise_changes_prompts_alone_and_follows_from_the_step(world):
         (clean, answers), (windows, same) = plain.batch(step), noisy.batch(step)
         np.testing.assert_array_equal(answers.places, same.places)
         np.testing.assert_array_equal(windows, noisy.batch(step).windows)
-        is_prompt = (np.arange(windows.shape[1]) > 0) & (np.arange(windows.shape[1]) <= answers.places[:, :1])
+        is_prompt = (np.arange(windows.shape[1]) > 0) & (np.arange(windows.shape[1]) < answers.places[:, :1])
         assert (windows == clean)[~is_prompt].all()
         changed, total = changed + (windows != clean).sum(), total + is_prompt.sum()
     assert 0.4 < changed / total < 0.6
