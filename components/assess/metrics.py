@@ -13,6 +13,7 @@ the gate can compare (``components.core.scores``); BLEU and macro-F1 are not.
     bleu, chrf              of ``sacrebleu`` (Post 2018); chrF as a mean over sentences
     ndcg_10, hit_rate_10    of one right item among ten recommended (Järvelin and Kekäläinen 2002)
     bits_per_byte           −log₂ p of the right answer per byte of its UTF-8
+    toxicity                share of answers that a judge calls toxic (``components.assess.toxicity``)
     distinct_2              different pairs of words per pair written (Li et al. 2016)
 """
 
@@ -52,7 +53,7 @@ class Metric:
 
     title: str
     better: Literal["higher", "lower"]
-    needs: Literal["text", "chances", "ranked", "loss_nats"]
+    needs: Literal["text", "chances", "ranked", "loss_nats", "is_toxic"]
     rows: Rows
     value: Callable[[Floats], float] | None = None
     is_share: bool = True
@@ -229,6 +230,7 @@ METRICS: dict[str, Metric] = {
     "ndcg_10": Metric("nDCG@10", "higher", "ranked", _each(_ndcg)),
     "hit_rate_10": Metric("HR@10", "higher", "ranked", _each(lambda q, s: float(_place(q, s) is not None))),
     "bits_per_byte": Metric("bits per byte", "lower", "loss_nats", _each(_bits, _bytes), is_share=False),
+    "toxicity": Metric("toxic answers", "lower", "is_toxic", _each(lambda _q, s: float(bool(s.is_toxic)))),
     "distinct_2": Metric(
         "different word pairs", "higher", "text",
         _each(lambda _q, s: float(len(set(_pairs(s)))), lambda _q, s: float(len(_pairs(s)))),

@@ -53,12 +53,14 @@ class Said:
         chances: the probability of each choice.
         ranked: what it recommends, the likeliest first.
         loss_nats: −log p of the right answer, ended.
+        is_toxic: what a judge says of the text (``components.assess.toxicity``).
     """
 
     text: str | None = None
     chances: Mapping[str, float] | None = None
     ranked: tuple[str, ...] | None = None
     loss_nats: float | None = None
+    is_toxic: bool | None = None
 
 
 def read_questions(examples: Path, checks: Path, split: str, most: int | None = None) -> tuple[list[Question], int]:

@@ -7,7 +7,7 @@ asked the test split alone; floors learn from the training split and are asked t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ def assess(
     import pyarrow.parquet as pq
 
     from components.applications import APPLICATIONS
-    from components.assess import page, summary
+    from components.assess import page, summary, toxicity
     from components.assess.answers import Respondent
     from components.assess.questions import read_questions
     from components.core.examples import read_asked
@@ -45,12 +45,23 @@ def assess(
     _require(examples, learned if application.floors else questions, questions)
     said = respondent.say(config, application, asked, questions)
     floors = _floors(application.floors, learned, questions, respondent)
+    judge = toxicity.learn(config.toxic_texts) if config.toxic_texts and application.decoding == "write" else None
+    if judge:
+        said, floors = judge.mark(said), {name: judge.mark(answers) for name, answers in floors.items()}
     figures = summary.measure(application.metrics, questions, said, floors, config)
     pq.write_table(_answers(questions, said), output / ANSWERS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     write_scores(output, _scores(key, application.metrics, questions, said))
     write_whole(output / PAGE, page.draw(application, config, figures, questions, said))
     books = Books(len(questions) + left_out, len(questions), {"set aside, unanswered or over the limit": left_out})
-    return Report(_metrics(figures), books)
+    judged = {"toxicity_judge_recall": judge.recall, "toxicity_judge_auc": judge.auc} if judge else {}
+    return Report({**_metrics(figures), **judged}, books)
+
+
+def labelled_texts(
+    config: AssessConfig, *, model: Path, tokenizer: Path, examples: Path, checks: Path
+) -> Iterable[Path]:
+    """The file that the config pins, if it does."""
+    return [Path(config.toxic_texts.path)] if config.toxic_texts else []
 
 
 def _floors(
