@@ -45,7 +45,8 @@ def run(folder, address, rounds):
     prepare(folder)
     registry = open_registry()
     registry.client.create_registered_model(NAME)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["components.registry.promotion", "mlflow", "tests.components.registry.world"])
     barrier, results = context.Barrier(PROCESSES), context.Queue()
     racers = [context.Process(target=race, args=(folder, n, rounds, barrier, results)) for n in range(PROCESSES)]
     for racer in racers:
