@@ -193,9 +193,11 @@ def _add_applications(app: FastAPI, service: Service) -> None:
     @app.get("/v1/applications")
     async def applications(request: Request, model: Name = None) -> dict[str, Any]:
         _visit(request).route = "/v1/applications"
-        async with service.versions.use(model) as served:
-            told = [_told_of(application, served) for application in APPLICATIONS.values()]
-            return {"object": "list", "model": served.identity.model, "data": told}
+        told = []
+        for name, application in APPLICATIONS.items():
+            async with service.versions.use(model, name) as served:
+                told.append(_told_of(application, served))
+        return {"object": "list", "data": told}
 
     for application in APPLICATIONS.values():
         _add_application(app, service, application)
@@ -204,7 +206,8 @@ def _add_applications(app: FastAPI, service: Service) -> None:
 def _told_of(application: Application, served: Served) -> dict[str, Any]:
     skill = served.skills.get(application.name)
     example = skill.example if skill else application.example.model_dump(mode="json")
-    return {"id": application.name, "object": "application", "sentence": application.sentence,
+    return {"id": application.name, "object": "application", "model": served.identity.model,
+            "sentence": application.sentence,
             "decoding": application.decoding, "learned": skill is not None, "example": example,
             "request": application.request.model_json_schema()}  # fmt: skip
 
@@ -217,7 +220,7 @@ def _add_application(app: FastAPI, service: Service, application: Application) -
         visit.route = path
         if service.trouble:
             raise not_ready(service.trouble)
-        async with service.versions.use(model) as served:
+        async with service.versions.use(model, application.name) as served:
             skill = served.skills.get(application.name)
             if skill is None:
                 raise not_learned(application.name, served.identity.model, list(served.skills))

@@ -128,11 +128,14 @@ class Versions:
             await asyncio.sleep(poll_seconds)
 
     @asynccontextmanager
-    async def use(self, model: str | None) -> AsyncIterator[Served]:
-        """The version for a model's name in a request, or the followed one. Raises Refusal."""
-        served = await self._find(model)
+    async def use(self, model: str | None, application: str = "") -> AsyncIterator[Served]:
+        """The version for a model's name in a request, or the followed one. Raises Refusal.
+
+        Who follows an alias follows ``ALIAS-APPLICATION`` in an application, where there is such an alias.
+        """
+        served = await self._find(model, application)
         while self._served.get(served.identity.digest) is not served:  # let go while we waited
-            served = await self._find(model)
+            served = await self._find(model, application)
         served.num_users += 1
         try:
             yield served
@@ -164,13 +167,15 @@ class Versions:
                 return identity
         return next((i for i in self.known if len(which) >= 6 and i.digest.startswith(which)), None)
 
-    async def _find(self, model: str | None) -> Served:
+    async def _find(self, model: str | None, application: str) -> Served:
         if self.current is None:
             raise not_ready(f"No version can answer yet: {_first_line(self.trouble)}")
         name, at, which = (model or self.current.identity.name).partition("@")
-        if name == self.current.identity.name and not at:
+        is_followed = name == self.current.identity.name and not at
+        own = self.aliases.get(f"{self._which}-{application}") if is_followed else None
+        if is_followed and own is None:
             return self.current
-        identity = self._choose(which) if name == self.current.identity.name else self.aliases.get(name)
+        identity = own or (self._choose(which) if name == self.current.identity.name else self.aliases.get(name))
         if identity is None:
             raise unknown_model(str(model), self._names())
         try:

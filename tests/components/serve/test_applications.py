@@ -12,7 +12,7 @@ from components.model.decoding import load_weights
 from components.tokenizer.codec import Codec
 from tests.components.serve.conftest import TAUGHT
 from tests.components.serve.test_bad_input import assert_refused
-from tests.components.serve.world import NAME
+from tests.components.serve.world import NAME, publish, running, teach
 
 
 def ask(server, name, body=None, **query):
@@ -99,6 +99,21 @@ def test_a_version_that_learned_to_chat_chats_as_it_learned_and_another_as_a_tra
 
     assert chat(NAME) == told["text"]
     assert chat(f"{NAME}@2") != told["text"]
+
+
+def test_an_application_follows_its_own_champion_where_it_has_one(versions, tmp_path):
+    teach(versions, 2, {"summarise": []})
+    publish(versions, {1: ["champion"], 2: ["champion-summarise"]})
+    with running(versions, tmp_path / "log", num_slots=2) as server:
+        server.wait_ready()
+        listed = server.client.get("/v1/applications").json()["data"]
+        assert {entry["id"]: entry["model"] for entry in listed if entry["learned"]} == {
+            name: f"{NAME}@{2 if name == 'summarise' else 1}" for name in TAUGHT
+        }
+        assert ask(server, "summarise").json()["model"] == ask(server, "summarise", model=NAME).json()["model"]
+        assert ask(server, "summarise").json()["model"] == f"{NAME}@2"
+        assert ask(server, "summarise", model=f"{NAME}@1").json()["model"] == f"{NAME}@1"
+        assert ask(server, "classify").json()["model"] == f"{NAME}@1"
 
 
 @pytest.mark.parametrize(
