@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from components.core.errors import GateError, InputError, PedigreeError, WorkspaceError
@@ -29,7 +29,6 @@ from flows.verify import open_version
 FOLDER, STATEMENT = STATE / "rebuild", "reproduced.json"
 # What ingest fetched from elsewhere, so that a rebuild needs no network.
 _FETCHED = STATE / "sources"
-_TARGETS = ("tokenizer", "evaluate")
 _CONFIG = "[core]\n    analytics = false\n    no_scm = true\n    hardlink_lock = false\n[cache]\n    dir = {cache}\n"
 
 
@@ -39,7 +38,7 @@ def rebuild(which: str, *, from_raw: bool) -> int:
     folder = FOLDER / verified.digest[:16]
     prepare(verified, folder, from_raw=from_raw)
     print(f"making {verified.name}, version {verified.digest[:16]}, again in {folder}", file=sys.stderr)
-    run(folder)
+    run(folder, [verified.chain.records[digest].stage for digest in verified.ends.values()])
     definition = verified.statement.predicate.buildDefinition
     difference = compare(verified.chain, records_in(folder), definition.internalParameters["surroundings"])
     if difference:
@@ -68,10 +67,10 @@ def prepare(verified: Verified, folder: Path, *, from_raw: bool) -> None:
         _link(path, folder / path)
 
 
-def run(folder: Path) -> None:
-    """Drive the chain in ``folder`` up to the evaluation. Raises WorkspaceError when a stage fails."""
+def run(folder: Path, targets: Sequence[str]) -> None:
+    """Drive the chain in ``folder`` up to the stages ``targets``. Raises WorkspaceError when one fails."""
     python = _interpreter(folder)
-    command = [str(python), "-m", "dvc", "repro", *_TARGETS]
+    command = [str(python), "-m", "dvc", "repro", *targets]
     done = subprocess.run(
         command, cwd=folder, env=_environment(python, folder), stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
     )

@@ -62,6 +62,7 @@ def _key_figures(overall: Figures, level: float) -> Iterator[Figure]:
     yield Figure("bits per byte", overall.bits_per_byte, between)
     yield Figure("loss per token", overall.loss_per_token, "in nats")
     yield Figure("perplexity", overall.perplexity, "depends on the tokenizer")
+    yield Figure("bits per byte, int8 weights", overall.int8_bits_per_byte, "each weight of a matrix in one byte")
     yield Figure("overconfidence", overall.overconfidence, "how much surer than right; 0 is calibrated")
     yield Figure("5-gram baseline, bits per byte", overall.baseline_bits_per_byte, "trained on the same tokens")
 

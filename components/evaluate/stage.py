@@ -81,6 +81,7 @@ def _score(
         **{name: rows.column(name) for name in rows.column_names},
         "text_sha256": _text_digests(held_out, documents, rows.column("num_bytes").to_pylist(), codec),
         **dict(zip(("loss_nats", "overconfidence"), _judge(model, documents, codec).T, strict=True)),
+        "int8_loss_nats": _judge(_of_bytes(model), documents, codec)[:, 0],
         "baseline_loss_nats": _baseline_losses(config, training, documents, codec),
     }
     return pa.table([columns[name] for name in SCORED.names], schema=SCORED)
@@ -108,12 +109,26 @@ def _measures(
 
 def _properties(model: Transformer, folder: Path) -> list[pa.Table]:
     """What a model costs, whatever it is asked."""
+    from components.model.int8 import num_bytes, quantise
     from components.model.weights import WEIGHTS
 
     return [
         property_of_model("weight_bytes", (folder / WEIGHTS).stat().st_size),
+        property_of_model("int8_bytes", num_bytes(quantise(_weights(model)))),
         property_of_model("operations_per_token", _operations_per_token(model)),
     ]
+
+
+def _weights(model: Transformer) -> dict[str, npt.NDArray[np.float32]]:
+    return {name: np.asarray(weight.numpy()) for name, weight in model.named_weights.items()}
+
+
+def _of_bytes(model: Transformer) -> Transformer:
+    """The model that its weights of one byte each stand for."""
+    from components.model.int8 import quantise, widen
+    from components.model.weights import build_model
+
+    return build_model(model.config, widen(quantise(_weights(model))))
 
 
 def _operations_per_token(model: Transformer) -> int:

@@ -30,8 +30,9 @@ SCORED = pa.schema([
     pa.field("loss_nats", pa.float64(), nullable=False),
     pa.field("baseline_loss_nats", pa.float64(), nullable=False),
     pa.field("overconfidence", pa.float64(), nullable=False),
+    pa.field("int8_loss_nats", pa.float64(), nullable=False),  # of the same model with weights of one byte
 ])  # fmt: skip
-MODEL, BASELINE = "loss_nats", "baseline_loss_nats"
+MODEL, BASELINE, INT8 = "loss_nats", "baseline_loss_nats", "int8_loss_nats"
 _MOST_SOURCES = 50
 _OTHERS = "all other sources"
 
@@ -51,6 +52,7 @@ class Figures:
     baseline_interval: tuple[float, float] | None
     difference_interval: tuple[float, float] | None
     overconfidence: float
+    int8_bits_per_byte: float
 
     @property
     def perplexity(self) -> float:
@@ -75,7 +77,7 @@ def metrics(overall: Figures, sources: Sequence[Figures]) -> dict[str, float]:
     found: dict[str, float] = {
         "documents": overall.documents, "tokens": overall.tokens, "bytes": overall.bytes,
         "loss_per_token": overall.loss_per_token, "perplexity": overall.perplexity,
-        "overconfidence": overall.overconfidence,
+        "overconfidence": overall.overconfidence, "int8_bits_per_byte": overall.int8_bits_per_byte,
     }  # fmt: skip
     found |= _with_ends("bits_per_byte", overall.bits_per_byte, overall.interval)
     found |= _with_ends("baseline_bits_per_byte", overall.baseline_bits_per_byte, overall.baseline_interval)
@@ -91,9 +93,11 @@ def score_tables(scored: pa.Table) -> list[pa.Table]:
     slices = [[f"source:{source}", f"language:{language or 'unknown'}"]
               for source, language in zip(columns["source"], columns["language"], strict=True)]  # fmt: skip
     named = columns["doc_id"], columns["text_sha256"]
-    bits, tokens = _column(scored, MODEL) / math.log(2), _column(scored, "num_tokens")
+    tokens, size = _column(scored, "num_tokens"), _column(scored, "num_bytes")
+    bits, int8_bits = (_column(scored, name) / math.log(2) for name in (MODEL, INT8))
     return [
-        make_scores("bits_per_byte", *named, bits, _column(scored, "num_bytes"), slices),
+        make_scores("bits_per_byte", *named, bits, size, slices),
+        make_scores("int8_cost", *named, int8_bits - bits, size, slices),
         make_scores("overconfidence", *named, _column(scored, "overconfidence"), tokens, slices),
     ]
 
@@ -123,6 +127,7 @@ def _figures(name: str, rows: pa.Table, config: EvaluateConfig) -> Figures:
         baseline_interval=_interval(baseline, size, config),
         difference_interval=_interval(model - baseline, size, config),
         overconfidence=float(_column(rows, "overconfidence").sum() / tokens.sum()),
+        int8_bits_per_byte=float(_column(rows, INT8).sum() / math.log(2) / size.sum()),
     )  # fmt: skip
 
 

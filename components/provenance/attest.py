@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from components.core.files import digest_of, list_files, move_whole, read_json, sha256_file, write_whole
 from components.core.keys import PrivateKey
-from components.core.records import artifact_digest
+from components.core.records import artifact_digest, artifacts_of
 from components.provenance import evidence, surroundings
 from components.provenance.chain import Chain
 from components.provenance.dsse import seal
@@ -58,7 +58,12 @@ class Order:
     @property
     def ends(self) -> dict[str, str]:
         """The digest of each part's record."""
-        return {part: artifact_digest(folder) for part, folder in self.parts.items()}
+        return {part: artifact_digest(folder) for part, folder in self.folders.items()}
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folder of each part; one that holds several artifacts counts as each of them."""
+        return artifacts_of(self.parts)
 
     @property
     def digest(self) -> str:
@@ -76,7 +81,7 @@ def attest(order: Order, key: PrivateKey, byproducts: list[Resource], into: Path
         chain = evidence.gather(order.ends, order.data, order.workspace, order.code, folder)
         write_documents(folder, order.name, chain, order.ends)
         if isinstance(key, EllipticCurvePrivateKey):
-            files = files_of({**order.parts, PROVENANCE: folder})
+            files = files_of({**order.folders, PROVENANCE: folder})
             write_whole(folder / MANIFEST, sign_manifest(order.name, files, UNLISTED, key))
         statement = make_statement(order, chain, folder, byproducts)
         write_whole(folder / ATTESTATION, seal(statement.to_bytes(), key))
@@ -86,7 +91,7 @@ def attest(order: Order, key: PrivateKey, byproducts: list[Resource], into: Path
 
 def make_statement(order: Order, chain: Chain, folder: Path, byproducts: list[Resource]) -> Statement:
     """What is said of the version whose provenance stands in ``folder``."""
-    files = files_of({**order.parts, PROVENANCE: folder})
+    files = files_of({**order.folders, PROVENANCE: folder})
     definition = BuildDefinition(
         buildType=BUILD_TYPE,
         externalParameters=external_parameters(order.name, chain, order.ends),

@@ -10,6 +10,7 @@ import re
 import uuid
 from typing import Any
 
+from components.core.records import Record
 from components.provenance.corpus import total
 from components.provenance.facts import Facts
 
@@ -28,23 +29,36 @@ def bill_of_materials(facts: Facts) -> dict[str, Any]:
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'pedigree:{model}')}",
         "version": 1,
         "metadata": {"component": _model(facts)},
-        "components": [_corpus(facts), *objects, *libraries],
+        "components": [_corpus(facts), *_finetuned(facts), *objects, *libraries],
         "dependencies": [
             {"ref": model, "dependsOn": [_CORPUS, *(library["bom-ref"] for library in libraries)]},
             {"ref": _CORPUS, "dependsOn": [found["bom-ref"] for found in objects]},
+            *({"ref": found["bom-ref"], "dependsOn": [model]} for found in _finetuned(facts)),
         ],
     }
 
 
+def _finetuned(facts: Facts) -> list[dict[str, Any]]:
+    """The models that were made from it."""
+    return [
+        {"type": "machine-learning-model", "bom-ref": f"finetuned/{name}", "name": f"{facts.name}, {name}",
+         "version": record.execution, "hashes": _hashes(record)}
+        for name, record in facts.finetuned
+    ]  # fmt: skip
+
+
+def _hashes(record: Record) -> list[dict[str, Any]]:
+    return [{"alg": "SHA-256", "content": entry.sha256}
+            for name, entry in sorted(record.files.items()) if name.endswith(".safetensors")]  # fmt: skip
+
+
 def _model(facts: Facts) -> dict[str, Any]:
-    files = facts.model.files
     return {
         "type": "machine-learning-model",
         "bom-ref": facts.digest,
         "name": facts.name,
         "version": facts.digest,
-        "hashes": [{"alg": "SHA-256", "content": entry.sha256}
-                   for name, entry in sorted(files.items()) if name.endswith(".safetensors")],
+        "hashes": _hashes(facts.model),
         "modelCard": {
             "modelParameters": {
                 "approach": {"type": "self-supervised"},

@@ -35,7 +35,7 @@ def gather(ends: Mapping[str, str], data: Path, workspace: Path, code: Path, out
 
     ``data`` holds the artifacts of all stages. Raises InputError when the chain does not lead back to the pins.
     """
-    from components.provenance.corpus import CORPUS, CORPUS_STAGE, describe_corpora
+    from components.provenance.corpus import CORPUS, CORPUS_STAGE, RECORDS_STAGE, describe_corpora
 
     folders = artifacts_below(data)
     records = find_records(folders, ends)
@@ -49,8 +49,10 @@ def gather(ends: Mapping[str, str], data: Path, workspace: Path, code: Path, out
             write_whole(
                 output / REPORTS / digest / report, _read_checked(folders[digest], report, chain.records[digest])
             )
-    corpora = [folders[digest] for digest, _ in chain.of_stage(CORPUS_STAGE)]
-    write_json(output / CORPUS, describe_corpora(corpora))
+    corpora, collected = (
+        [folders[digest] for digest, _ in chain.of_stage(stage)] for stage in (CORPUS_STAGE, RECORDS_STAGE)
+    )
+    write_json(output / CORPUS, describe_corpora(corpora, collected))
     for name in LOCKS:
         if (workspace / name).is_file():
             write_whole(output / name, (workspace / name).read_bytes())

@@ -50,6 +50,21 @@ class Facts:
         """The record of the model."""
         return self.chain.records[self.ends["model"]]
 
+    @property
+    def finetuned(self) -> list[tuple[str, Record]]:
+        """Name and record of each model that was made from it."""
+        return self._parts("finetuned/")
+
+    @property
+    def assessments(self) -> list[tuple[str, dict[str, Any]]]:
+        """Each application that those were scored in, with its report."""
+        return [(name, dict(evidence.read_reports(self.folder, self.ends[f"assessments/{name}"]).get("report", {})))
+                for name, _ in self._parts("assessments/")]  # fmt: skip
+
+    def _parts(self, kind: str) -> list[tuple[str, Record]]:
+        return [(part.removeprefix(kind), self.chain.records[digest]) for part, digest in sorted(self.ends.items())
+                if part.startswith(kind)]  # fmt: skip
+
     @cached_property
     def corpus(self) -> dict[str, Any]:
         """What the corpus is made of, by source, licence, language and split."""
@@ -69,7 +84,7 @@ class Facts:
     def licences(self) -> list[str]:
         """The licences of the texts that it was trained on, in order."""
         rows = self.corpus["rows"]
-        return sorted({row["licence"] for row in rows if row["split"] == "train"})
+        return sorted({row["licence"] for row in rows if row["split"] not in ("validation", "test")})
 
     @property
     def incompatibilities(self) -> list[Finding]:

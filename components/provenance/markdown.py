@@ -17,7 +17,10 @@ from components.provenance.licences import ASKS, kind_of, roll_up
 
 def model_card(facts: Facts) -> str:
     """What the model is, what it is for, how it scores and on what, and how to check all that."""
-    parts = (_details(facts), _uses(facts), _scores(facts), _training(facts), _values(facts), _checking(facts))
+    parts = (
+        _details(facts), _uses(facts), _scores(facts), _applications(facts), _training(facts), _values(facts),
+        _checking(facts),
+    )  # fmt: skip
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
@@ -52,6 +55,20 @@ def _scores(facts: Facts) -> Iterator[str]:
             for key, value in facts.headline_scores]  # fmt: skip
     yield from _table(("figure", "value", "interval"), rows)
     yield "\nIntervals are bootstrap intervals over documents, at the level among the values below."
+
+
+def _applications(facts: Facts) -> Iterator[str]:
+    if not facts.finetuned:
+        return
+    yield "\n## Models made from it\n"
+    rows = [(name, str(record.params["method"]), ", ".join(record.params["applications"]), f"`{record.execution}`")
+            for name, record in facts.finetuned]  # fmt: skip
+    yield from _table(("model", "method", "learned to", "execution"), rows)
+    scores = [(name, key.replace("_", " "), f"{value:,.6g}") for name, report in facts.assessments
+              for key, value in sorted(report.items()) if isinstance(value, int | float)]  # fmt: skip
+    if scores:
+        yield "\nTheir scores on held-out examples, by application:\n"
+        yield from _table(("application", "figure", "value"), scores)
 
 
 def _training(facts: Facts) -> Iterator[str]:

@@ -21,6 +21,7 @@ def render(facts: Facts) -> bytes:
         _verdict(facts),
         _figures(facts),
         section("Scores on held-out documents", _scores(facts)),
+        *([section("Models made from it", _applications(facts))] if facts.finetuned else []),
         section("What it was trained on", _sources(facts), _objects(facts)),
         section("Licences", *_licences(facts)),
         section("What was dropped and why", _books(facts)),
@@ -50,6 +51,14 @@ def _figures(facts: Facts) -> object:
         note = f"{number(interval[0])} to {number(interval[1])}"
         items.insert(0, Figure("bits per byte", float(facts.scores["bits_per_byte"]), note))
     return figures(*items)
+
+
+def _applications(facts: Facts) -> object:
+    rows = [(name, record.params["method"], ", ".join(record.params["applications"]))
+            for name, record in facts.finetuned]  # fmt: skip
+    return table(
+        "What each learned to answer; the model card has the scores", ("model", "method", "applications"), rows
+    )
 
 
 def _scores(facts: Facts) -> object:

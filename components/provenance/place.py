@@ -12,6 +12,8 @@ from components.core.errors import InputError
 from components.core.lock import STATE, WORKSPACE_VARIABLE
 
 FOLDER = STATE / "provenance"
+# Of a version; the last two are folders of several artifacts each, and may be missing.
+PARTS = ("model", "tokenizer", "evaluation", "finetuned", "assessments")
 PROVENANCE, ATTESTATION = "provenance", "attestation.json"
 
 

@@ -22,7 +22,7 @@ from components.provenance.statement import STATEMENT_TYPE
 
 REPRODUCED = "urn:pedigree:reproduced:v1"
 # Stages whose bits come out of floating-point kernels, which differ from one instruction set to another.
-_NUMERIC = ("train", "evaluate", "tune")
+_NUMERIC = ("train", "finetune", "evaluate", "assess")
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,16 @@ from pathlib import Path
 from components.core.errors import InputError
 from components.core.files import digest_of, sha256_file
 from components.core.keys import PublicKey
-from components.core.records import RECORD, Record
+from components.core.records import RECORD, Record, artifact_digest, artifacts_of
 from components.provenance import evidence
 from components.provenance.attest import dependencies, external_parameters
 from components.provenance.chain import Chain
 from components.provenance.dsse import unseal
 from components.provenance.inspection import inspect
 from components.provenance.manifest import MANIFEST, read_manifest
-from components.provenance.place import ATTESTATION, PROVENANCE
+from components.provenance.place import ATTESTATION, PARTS, PROVENANCE
 from components.provenance.statement import Statement, read_statement
 
-PARTS = ("model", "tokenizer", "evaluation")
 # Where the files of an artifact lie: by digest and record, each name to a path; None when they are not here.
 Locate = Callable[[str, Record], Mapping[str, Path] | None]
 _FIX = "fetch the version again (`dvc checkout`, or the registry it came from), or register it anew: `pedigree run`"
@@ -73,7 +72,8 @@ def verify_version(folder: Path, believed: Mapping[str, PublicKey], digest: str 
     statement = read_signed(folder, believed)
     check_files(folder, {item.name: item.digest["sha256"] for item in statement.subject})
     inspect(folder)
-    ends = {part: sha256_file(folder / part / RECORD) for part in PARTS}
+    parts = artifacts_of({part: folder / part for part in PARTS if (folder / part).is_dir()})
+    ends = {part: artifact_digest(path) for part, path in parts.items()}
     for found in (digest_of(ends), digest or statement.digest):
         if found != statement.digest:
             raise _refuse(str(folder), f"version {found}", f"version {statement.digest}, which was signed")

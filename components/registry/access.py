@@ -44,17 +44,22 @@ def list_models() -> list[str]:
     return [name for name in found if not name.endswith(LEDGER_SUFFIX)]
 
 
-def read_ledger_quickly(name: str) -> Ledger:
-    """The ledger of a model. Raises RegistryError where it is out of reach or was tampered with."""
+def read_ledger_quickly(name: str, application: str = "") -> Ledger:
+    """The ledger of a model, or of an application of it. Raises RegistryError where it is out of reach or was tampered
+    with."""
     from components.registry.ledger import ledger_name, read_ledger
     from components.registry.promotion import memory
 
-    return read_ledger(name, lambda: list_versions(ledger_name(name)), memory(find_store(), name))
+    subject = look.subject_of(name, application)
+    return read_ledger(subject, lambda: list_versions(ledger_name(subject)), memory(find_store(), subject))
 
 
-def champion(name: str) -> Version | None:
-    """The champion by the ledger, or None while there is none. Raises RegistryError when its version is gone."""
-    digest = read_ledger_quickly(name).champion_digest
+def champion(name: str, application: str = "") -> Version | None:
+    """The champion by the ledger, or None while there is none. Raises RegistryError when its version is gone.
+
+    With an application, its own champion.
+    """
+    digest = read_ledger_quickly(name, application).champion_digest
     if not digest:
         return None
     return look.with_digest(list_versions(name), digest) or _raise_lost(name, digest)
@@ -63,12 +68,15 @@ def champion(name: str) -> Version | None:
 def find_version(name: str, which: str = CHAMPION) -> Version:
     """The version with the alias, the number or the beginning of a digest ``which``. Raises RegistryError.
 
-    Who is champion is asked of the signed ledger, not of the alias, which anybody with a browser can move.
+    ``champion-NAME`` is that of an application. Who is champion is asked of the signed ledger, not of the alias, which
+    anybody with a browser can move.
     """
-    if which == CHAMPION and (found_champion := champion(name)):
+    of_champion, _, application = which.partition("-")
+    is_champion = of_champion == CHAMPION
+    if is_champion and (found_champion := champion(name, application)):
         return found_champion
     versions = list_versions(name)
-    found = [v for v in versions if (which in v.aliases and which != CHAMPION) or which == str(v.number)] or [
+    found = [v for v in versions if (which in v.aliases and not is_champion) or which == str(v.number)] or [
         v for v in versions if len(which) >= 6 and v.digest.startswith(which)
     ]
     if len({version.digest for version in found}) == 1:
@@ -138,14 +146,14 @@ def share_files(name: str, contents: Contents) -> None:
         share_equal(older.parent, newer.parent)
 
 
-def decide(name: str, *, agree: bool) -> Entry:
+def decide(name: str, *, agree: bool, application: str = "") -> Entry:
     """A person's answer to the proposal that waits; returns the entry. Raises RegistryError when none waits."""
-    return _with_registry(name, lambda promotion, registry: promotion.decide(registry, agree=agree))
+    return _with_registry(name, application, lambda promotion, registry: promotion.decide(registry, agree=agree))
 
 
-def rollback(name: str, which: str | None = None) -> Entry:
+def rollback(name: str, which: str | None = None, application: str = "") -> Entry:
     """Make the champion before, or another version, champion again, checked first. Raises RegistryError."""
-    return _with_registry(name, lambda promotion, registry: promotion.rollback(registry, which))
+    return _with_registry(name, application, lambda promotion, registry: promotion.rollback(registry, which))
 
 
 def find_faults(name: str) -> Iterator[str]:
@@ -181,9 +189,9 @@ def _in_words(error: RegistryError) -> str:
     return f"{error.where}: {error.found}; expected {error.expected}"
 
 
-def _with_registry(name: str, act: Callable[[Any, Any], Entry]) -> Entry:
+def _with_registry(name: str, application: str, act: Callable[[Any, Any], Entry]) -> Entry:
     store = find_store()
     with explained(store):
         from components.registry import promotion
 
-        return act(promotion, promotion.Registry(connect(store), store, name))
+        return act(promotion, promotion.Registry(connect(store), store, name, application))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,11 +51,28 @@ class Guardrail(Config):
         return self
 
 
-class PromoteConfig(Config):
-    """Section ``promote`` of params.yaml: fixed before training, so that no result can choose its own bar."""
+class Rule(Config):
+    """By what a challenger and a champion are compared."""
 
     primary: Primary = Field(default_factory=Primary, description="what a challenger must be better in")
     guardrails: tuple[Guardrail, ...] = Field(default=(), description="what it must not be worse in")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [guardrail.name for guardrail in self.guardrails]
+        if len(set(names)) != len(names):
+            raise ValueError("two guardrails have the same name")
+        return self
+
+
+class PromoteConfig(Rule):
+    """Section ``promote`` of params.yaml: fixed before training, so that no result can choose its own bar."""
+
+    applications: dict[str, Rule] = Field(
+        default_factory=dict,
+        description="applications with a champion of their own, and the rule by which it is found; the metrics are "
+        "those of the application's assessment",
+    )
     level: float = Field(
         default=0.95, gt=0.5, lt=1.0,
         description="level of the intervals; its error is shared by all looks at the same documents",
@@ -65,9 +82,7 @@ class PromoteConfig(Config):
     seed: int = Field(default=1, ge=0, description="seed of the resamples")
     require_approval: bool = Field(default=False, description="whether a person must agree before the alias moves")
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> PromoteConfig:
-        names = [guardrail.name for guardrail in self.guardrails]
-        if len(set(names)) != len(names):
-            raise ValueError("two guardrails have the same name")
-        return self
+    def of(self, application: str) -> PromoteConfig:
+        """The same with the rule of an application."""
+        rule = self.applications[application]
+        return self.model_copy(update={"primary": rule.primary, "guardrails": rule.guardrails, "applications": {}})

@@ -1,8 +1,8 @@
-"""What a version is made of: a trained model, its tokenizer and its evaluation.
+"""What a version is made of: a trained model, its tokenizer, its evaluation, models fine-tuned from it and theirs.
 
-In: three finished artifacts, in the workspace or in a version. Out: their digest, and the check of every byte.
-In between: the digest of a version is the digest of the three records, and each record holds the digest of every
-file; a signed statement beside them speaks of all that, so a version is checked before any of it is parsed.
+In: finished artifacts, in the workspace or in a version. Out: their digest, and the check of every byte.
+In between: the digest of a version is the digest of their records, and each record holds the digest of every file; a
+signed statement beside them speaks of all that, so a version is checked before any of it is parsed.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ from typing import Any
 from components.core.errors import InputError, RegistryError
 from components.core.files import digest_of, list_files, sha256_file
 from components.core.keys import believed_keys
-from components.core.records import RECORD, Record, artifact_digest, read_record
-
-PARTS = ("model", "tokenizer", "evaluation")
+from components.core.records import RECORD, Record, artifact_digest, artifacts_of, read_record
+from components.provenance.place import PARTS
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The folders of the three artifacts."""
+    """The folders of the artifacts.
+
+    Attributes:
+        finetuned: holds a folder for each model that was made from ``model``.
+        assessments: holds a folder for each application that those were scored in.
+    """
 
     model: Path
     tokenizer: Path
     evaluation: Path
+    finetuned: Path
+    assessments: Path
 
     @classmethod
     def below(cls, folder: Path) -> Contents:
@@ -35,8 +41,9 @@ class Contents:
 
     @property
     def folders(self) -> dict[str, Path]:
-        """The folders by the name of the part."""
-        return {part: getattr(self, part) for part in PARTS}
+        """The folder of each artifact by the name of its part, such as ``model`` or ``finetuned/assistant``."""
+        parts = {part: getattr(self, part) for part in PARTS}
+        return artifacts_of({part: path for part, path in parts.items() if path.exists()})
 
     @property
     def digest(self) -> str:
@@ -51,8 +58,9 @@ class Contents:
     @property
     def params(self) -> dict[str, Any]:
         """The values that the parts were made with, flat, the name of the stage before each."""
-        records = self.records.values()
-        return {key: value for record in records for key, value in flatten(record.params, record.stage).items()}
+        # MLflow wants no @ in a name.
+        named = [(record.stage.replace("@", "/"), record.params) for record in self.records.values()]
+        return {key: value for stage, params in named for key, value in flatten(params, stage).items()}
 
     def check(self, digest: str, where: str) -> None:
         """Check every byte of a version against ``digest`` and what a believed key signed of it.

@@ -76,6 +76,16 @@ class Version:
         return Path(path) / PARTS_FOLDER if path.startswith("/") else None
 
 
+def alias_of(application: str) -> str:
+    """The alias of the champion of an application, or with '' of the model itself."""
+    return f"{CHAMPION}-{application}" if application else CHAMPION
+
+
+def subject_of(name: str, application: str) -> str:
+    """What a ledger is kept of: a model, or one application of it."""
+    return f"{name}-{application}" if application else name
+
+
 def look(store: Store, name: str) -> list[Version] | None:
     """The versions called ``name``, newest first; None when this quick way cannot tell."""
     if store.database:

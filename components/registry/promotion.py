@@ -21,7 +21,7 @@ from components.registry.comparison import Metric, read_metrics
 from components.registry.config import PromoteConfig
 from components.registry.contents import Contents
 from components.registry.ledger import Draft, Entry, Kind, Ledger, read_ledger
-from components.registry.look import CHAMPION, VERDICT, Version, look, with_alias, with_digest
+from components.registry.look import VERDICT, Version, alias_of, look, subject_of, with_alias, with_digest
 from components.registry.page import draw
 from components.registry.store import APPROVAL_VARIABLE, FOLDER, Store, workspace
 
@@ -34,11 +34,22 @@ _KINDS: dict[gate.Outcome, Kind] = {"promote": "promoted", "keep": "kept", "inco
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry as one promoter uses it."""
+    """A registry as one promoter uses it.
+
+    Attributes:
+        name: of the model.
+        application: whose champion is looked for; empty for that of the model itself.
+    """
 
     client: MlflowClient
     store: Store
     name: str
+    application: str = ""
+
+    @property
+    def alias(self) -> str:
+        """What shows the champion in MLflow's pages."""
+        return alias_of(self.application)
 
     def versions(self) -> list[Version]:
         """All versions of the model, newest first."""
@@ -46,9 +57,9 @@ class Registry:
 
     def ledger(self) -> Ledger:
         """The chain of entries. Raises RegistryError where it was tampered with."""
-        of_ledger = ledger.ledger_name(self.name)
-        seen = memory(self.store, self.name)
-        return read_ledger(self.name, lambda: self._list(of_ledger), seen)
+        subject = subject_of(self.name, self.application)
+        of_ledger, seen = ledger.ledger_name(subject), memory(self.store, subject)
+        return read_ledger(subject, lambda: self._list(of_ledger), seen)
 
     def _list(self, name: str) -> list[Version]:
         """The quick look where it can tell: MLflow asks once more for each version, and a ledger has many."""
@@ -66,7 +77,7 @@ class Candidate:
 
     def gate(self, champion: str) -> str:
         """The identity of its comparison with a champion: rule, models, documents."""
-        rule = self.config.model_dump(mode="json", exclude={"require_approval"})
+        rule = self.config.model_dump(mode="json", exclude={"require_approval", "applications"})
         return digest_of({"rule": rule, "champion": champion, "challenger": self.digest})
 
     @property
@@ -93,7 +104,7 @@ def promote(registry: Registry, candidate: Candidate) -> Entry:
             raise not_registered(registry.name, candidate.digest)
         entry = settled(known, candidate)
         if entry is None:
-            draft = _judge(known, candidate, found)
+            draft = _judge(registry, known, candidate, found)
             entry = ledger.append(registry.client, known, draft, version)
         if entry is not None:
             heal(registry)
@@ -153,16 +164,17 @@ def rollback(registry: Registry, which: str | None = None) -> Entry:
 
 def heal(registry: Registry) -> None:
     """Put the aliases and tags where the ledger says."""
+    tag = f"{VERDICT}.{registry.application}" if registry.application else VERDICT
     found, known = registry.versions(), registry.ledger()
-    named, champion = with_alias(found, CHAMPION), with_digest(found, known.champion_digest)
+    named, champion = with_alias(found, registry.alias), with_digest(found, known.champion_digest)
     if named and (champion is None or named.number != champion.number):
-        registry.client.delete_registered_model_alias(registry.name, CHAMPION)
+        registry.client.delete_registered_model_alias(registry.name, registry.alias)
     if champion:
-        versions.point(registry.client, CHAMPION, champion)
+        versions.point(registry.client, registry.alias, champion)
     for version in found:
         last = known.about(version.digest)
-        if last and version.tags.get(VERDICT) != (told := f"{last.kind}, ledger entry {last.number}"):
-            registry.client.set_model_version_tag(registry.name, str(version.number), VERDICT, told)
+        if last and version.tags.get(tag) != (told := f"{last.kind}, ledger entry {last.number}"):
+            registry.client.set_model_version_tag(registry.name, str(version.number), tag, told)
 
 
 def check(version: Version) -> Contents:
@@ -172,6 +184,14 @@ def check(version: Version) -> Contents:
     return contents
 
 
+def scores_of(contents: Contents, application: str = "") -> Mapping[str, Metric]:
+    """What a version scored on held-out documents, or in an application; nothing where it was not assessed."""
+    if not application:
+        return read_metrics(contents.evaluation)
+    folder = contents.folders.get(f"assessments/{application}")
+    return read_metrics(folder) if folder else {}
+
+
 def not_registered(name: str, digest: str) -> RegistryError:
     """What is told of a version that register did not make."""
     fix = "run `pedigree run`: register puts it there"
@@ -179,7 +199,7 @@ def not_registered(name: str, digest: str) -> RegistryError:
                          expected="the version that register made", fix=fix)  # fmt: skip
 
 
-def _judge(known: Ledger, candidate: Candidate, found: list[Version]) -> Draft:
+def _judge(registry: Registry, known: Ledger, candidate: Candidate, found: list[Version]) -> Draft:
     """The verdict on a candidate as an entry to write."""
     champion, documents = known.champion_digest, candidate.evaluation_set
     rival = with_digest(found, champion) if champion else None
@@ -188,7 +208,7 @@ def _judge(known: Ledger, candidate: Candidate, found: list[Version]) -> Draft:
             f"champion of {known.name}", found=f"no version of digest {champion}", expected="the version in the ledger",
             fix="`pedigree rollback` goes back to the champion before; the gate compares with no unknown",
         )  # fmt: skip
-    against = read_metrics(check(rival).evaluation) if rival else None
+    against = scores_of(check(rival), registry.application) if rival else None
     verdict = gate.judge(candidate.metrics, against, candidate.config, known.looks(documents) + 1)
     kind = _KINDS[verdict.outcome]
     if kind == "promoted" and (candidate.config.require_approval or os.environ.get(APPROVAL_VARIABLE)):

@@ -10,6 +10,8 @@ between registries.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,9 @@ from components.registry.look import (
     CHAMPION,
     EVALUATION,
     Version,
+    alias_of,
     look,
+    subject_of,
     with_alias,
     with_digest,
 )  # fmt: skip
@@ -40,14 +44,19 @@ if TYPE_CHECKING:
 VERSION_FILE = "version.json"
 # What the held-out documents of every evaluation are scored in.
 HEADLINE = "bits_per_byte"
+# What may change without a new training.
+_MADE_LATER = ("evaluate.", "finetune/", "assess/")
 
 
-def register(config: RegisterConfig, *, model: Path, tokenizer: Path, evaluation: Path, output: Path) -> Report:
+def register(
+    config: RegisterConfig, *, model: Path, tokenizer: Path, evaluation: Path, finetuned: Path, assessments: Path,
+    output: Path,
+) -> Report:  # fmt: skip
     """Make sure that the registry holds this model, and that the alias ``challenger`` or ``champion`` names it.
 
     Raises RegistryError when the registry is out of reach.
     """
-    store, contents = find_store(), Contents(model, tokenizer, evaluation)
+    store, contents = find_store(), Contents(model, tokenizer, evaluation, finetuned, assessments)
     with explained(store):
         version = _register(connect(store), store, config.name, contents)
     print(f"{version.name} version {version.number} ({', '.join(version.aliases)}): {version.digest[:16]}")
@@ -55,9 +64,12 @@ def register(config: RegisterConfig, *, model: Path, tokenizer: Path, evaluation
     return Report()
 
 
-def is_registered(config: RegisterConfig, *, model: Path, tokenizer: Path, evaluation: Path, output: Path) -> bool:
+def is_registered(
+    config: RegisterConfig, *, model: Path, tokenizer: Path, evaluation: Path, finetuned: Path, assessments: Path,
+    output: Path,
+) -> bool:  # fmt: skip
     """Whether ``register`` would change nothing; quick, and False whenever it cannot tell."""
-    contents = Contents(model, tokenizer, evaluation)
+    contents = Contents(model, tokenizer, evaluation, finetuned, assessments)
     try:
         verify(output)
         is_written = read_json(output / VERSION_FILE) == _identity(config, contents)
@@ -69,42 +81,61 @@ def is_registered(config: RegisterConfig, *, model: Path, tokenizer: Path, evalu
     return version.folder is None or (contents.is_present_in(version.folder) and is_attested(version.folder))
 
 
-def promote(config: PromoteConfig, *, registration: Path, evaluation: Path, output: Path) -> Report:
-    """Point the alias ``champion`` at the registered version when it is better than the champion.
+def promote(config: PromoteConfig, *, registration: Path, evaluation: Path, assessments: Path, output: Path) -> Report:
+    """Point the alias ``champion`` at the registered version when it is better than the champion; then, by rules and
+    scores of their own, ``champion-NAME`` of each application that has one.
 
     Raises GateError for scores that are missing or not finite, RegistryError when the champion's files are not
     what was registered or the ledger was changed: then nothing is promoted.
     """
     from components.registry import promotion
-    from components.registry.comparison import read_metrics
 
     store, (name, digest) = find_store(), _read_identity(registration)
-    candidate = promotion.Candidate(digest, read_metrics(evaluation), config)
     with explained(store):
         registry = promotion.Registry(connect(store), store, name)
         _check_evaluation(registry, digest, artifact_digest(evaluation))
-        _tell(name, promotion.promote(registry, candidate), candidate)
+        for application, candidate in _candidates(config, digest, evaluation, assessments):
+            entry = promotion.promote(replace(registry, application=application), candidate)
+            _tell(subject_of(name, application), entry, candidate)
     write_json(output / VERSION_FILE, read_json(registration / VERSION_FILE))
     return Report()
 
 
-def is_promoted(config: PromoteConfig, *, registration: Path, evaluation: Path, output: Path) -> bool:
-    """Whether ``promote`` would change nothing: the ledger answers for this version, and the alias says the same."""
-    from components.registry.access import read_ledger_quickly
-    from components.registry.comparison import read_metrics
-    from components.registry.promotion import Candidate, settled
-
+def is_promoted(
+    config: PromoteConfig, *, registration: Path, evaluation: Path, assessments: Path, output: Path
+) -> bool:
+    """Whether ``promote`` would change nothing: the ledgers answer for this version, and the aliases say the same."""
     try:
         verify(output)
         name, digest = _read_identity(registration)
         is_written = (name, digest) == _read_identity(output)
-        known, found = read_ledger_quickly(name), look(find_store(), name) or []
-        settles = settled(known, Candidate(digest, read_metrics(evaluation), config))
+        found, candidates = look(find_store(), name) or [], _candidates(config, digest, evaluation, assessments)
+        is_shown = all(_is_shown(name, found, *one) for one in candidates)
     except (PedigreeError, OSError):
         return False
-    champion = with_alias(found, CHAMPION)
-    is_shown = known.champion_digest == (champion.digest if champion else "")
-    return is_written and is_shown and settles is not None and with_digest(found, digest) is not None
+    return is_written and is_shown and with_digest(found, digest) is not None
+
+
+def _is_shown(name: str, found: list[Version], application: str, candidate: Candidate) -> bool:
+    from components.registry.access import read_ledger_quickly
+    from components.registry.promotion import settled
+
+    known, champion = read_ledger_quickly(name, application), with_alias(found, alias_of(application))
+    return settled(known, candidate) is not None and known.champion_digest == (champion.digest if champion else "")
+
+
+def _candidates(
+    config: PromoteConfig, digest: str, evaluation: Path, assessments: Path
+) -> Iterator[tuple[str, Candidate]]:
+    """What the version wants to be champion of, '' first; an application that was not assessed has no scores."""
+    from components.registry.comparison import read_metrics
+    from components.registry.promotion import Candidate
+
+    yield "", Candidate(digest, read_metrics(evaluation), config)
+    for application in config.applications:
+        folder = assessments / application
+        scores = read_metrics(folder) if folder.is_dir() else {}
+        yield application, Candidate(digest, scores, config.of(application))
 
 
 def _register(client: MlflowClient, store: Store, name: str, contents: Contents) -> Version:
@@ -112,8 +143,8 @@ def _register(client: MlflowClient, store: Store, name: str, contents: Contents)
 
     training = contents.records["model"]
     run_id = runs.open_run(client, store, name, training.execution, training.params)
-    # What evaluates a model may change without a new training, and MLflow never changes a param of a run.
-    runs.log_params(client, run_id, {k: v for k, v in contents.params.items() if not k.startswith("evaluate.")})
+    # MLflow never changes a param of a run, which is that of the training.
+    runs.log_params(client, run_id, {k: v for k, v in contents.params.items() if not k.startswith(_MADE_LATER)})
     runs.Points(client, run_id).add(runs.read_history(contents.model))
     provenance = find_prepared(contents.digest)
     runs.log_tags(client, run_id, {**versions.tags_of(contents), **versions.tags_of_origin(provenance)})

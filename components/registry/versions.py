@@ -176,10 +176,11 @@ def _log_files(client: MlflowClient, run_id: str, contents: Contents, provenance
 
 
 def _copy_parts(contents: Contents, provenance: Path, folder: Path, *, is_reference: bool) -> dict[str, str]:
+    """Copies of the parts by their names for MLflow, which knows no name with a slash: those get a folder together."""
     for part, source in contents.folders.items():
         shutil.copytree(source, folder / part, ignore=objects.only_record if is_reference else None)
     shutil.copytree(provenance, folder / PROVENANCE)
-    return {part: str(folder / part) for part in (*contents.folders, PROVENANCE)}
+    return {name: str(folder / name) for name in {part.partition("/")[0] for part in (*contents.folders, PROVENANCE)}}
 
 
 def _copy_code(folder: Path) -> list[str]:

@@ -113,9 +113,13 @@ def test_the_gate_gets_every_metric_in_slices_and_the_totals_agree(done):
     output, report = done
     metrics = read_metrics(output)
     assert set(metrics) == {"bits_per_byte", "canary_exposure", "canary_exposure_control", "extraction",
-                            "extraction_control", "operations_per_token", "overconfidence", "personal_data",
-                            "weight_bytes"}  # fmt: skip
+                            "extraction_control", "int8_bytes", "int8_cost", "operations_per_token", "overconfidence",
+                            "personal_data", "weight_bytes"}  # fmt: skip
     assert metrics["bits_per_byte"].value() == pytest.approx(report.metrics["bits_per_byte"])
+    int8_bits = report.metrics["int8_bits_per_byte"] - report.metrics["bits_per_byte"]
+    assert metrics["int8_cost"].value() == pytest.approx(int8_bits)
+    assert 0 < abs(int8_bits) < 0.02
+    assert metrics["int8_bytes"].value() < 0.5 * metrics["weight_bytes"].value()
     assert metrics["overconfidence"].value() == pytest.approx(report.metrics["overconfidence"])
     assert set(metrics["bits_per_byte"].slices_by("source", 2)) == {"source 0", "source 1"}
     assert set(metrics["bits_per_byte"].slices_by("language", 2)) == {"en", "unknown"}

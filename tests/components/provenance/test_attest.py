@@ -35,7 +35,8 @@ def test_the_statement_names_everything_that_the_version_was_made_from(root, tmp
     make_version(root, tmp_path / "version", ED25519)
     build = read_signed(tmp_path / "version", BELIEVED).predicate.buildDefinition
     by_name = {resource.name: resource for resource in build.resolvedDependencies}
-    stages = {"ingest", "validate@documents", "preprocess", "tokenizer", "pack", "train", "evaluate"}
+    stages = {"ingest", "validate@documents", "preprocess", "tokenizer", "pack", "train", "evaluate",
+              "prepare@classify", "finetune@assistant", "assess@classify"}  # fmt: skip
     locks = {"params.yaml", "dvc.lock", "requirements.lock", "sources.lock.json"}
     assert set(by_name) == {"code.tar", *locks, *(f"stage {s}" for s in stages), *(f"source {s}" for s in LICENCES)}
     letters = by_name["source letters"]

@@ -18,7 +18,8 @@ from components.core.records import Record, artifact_digest, describe_files, exe
 from components.core.tokens import LAYOUT, PACKED_DOCUMENTS, count_windows, shard_name
 from components.provenance.attest import Order, attest
 
-PARTS = {"model": "train", "tokenizer": "tokenizer", "evaluation": "evaluate"}
+PARTS = {"model": "train", "tokenizer": "tokenizer", "evaluation": "evaluate", "finetuned": "finetune",
+         "assessments": "assess"}  # fmt: skip
 CONTEXT = 8
 LICENCES = {"letters": "CC-BY-4.0", "papers": "GPL-2.0-only"}
 
@@ -41,6 +42,14 @@ def make_chain(root, *, seed=1, num_documents=40):
     model = finish(data / "train", "train", {"seed": seed, "num_steps": 5}, {"tokens": pack, "checks": checks},
                    weights(seed))  # fmt: skip
     finish(data / "evaluate", "evaluate", {"seed": seed}, {"model": model, "tokens": pack}, scores(seed))
+    prepared = finish(
+        data / "prepare" / "classify", "prepare@classify", {}, {"corpus": corpus}, text_file("a.txt", "b")
+    )
+    inputs = {"model": model, "tokenizer": tokenizer, "examples/classify": prepared}
+    values = {"applications": {"classify": 1.0}, "method": "lora", "seed": seed}
+    tuned = finish(data / "finetune" / "assistant", "finetune@assistant", values, inputs, weights(seed + 1))
+    inputs = {"models/assistant": tuned, "examples": prepared}
+    finish(data / "assess" / "classify", "assess@classify", {"seed": seed}, inputs, scores(seed))
     return root
 
 

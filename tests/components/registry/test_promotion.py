@@ -11,12 +11,13 @@ import pytest
 
 from components.core.errors import PedigreeError, RegistryError
 from components.core.keys import believe, load_key
+from components.provenance.place import PARTS
 from components.registry import access, read_ledger_quickly, store
 from components.registry.promotion import waiting
 from components.registry.store import APPROVAL_VARIABLE
 from tests.components.registry import races
-from tests.components.registry.test_registry import NAME, client, promoted, registered, states
-from tests.components.registry.world import make_world
+from tests.components.registry.test_registry import NAME, client, is_judged, promoted, registered, states
+from tests.components.registry.world import PROMOTE_CONFIG, make_world
 from tests.worlds import ROOT
 
 
@@ -63,7 +64,7 @@ def test_a_champion_is_rolled_back_checked_and_not_promoted_again_by_itself(work
     assert access.rollback(NAME).version == first
     assert time.monotonic() - begin < 5
     assert states()[1] == ("champion",)
-    promoted(workspace, {n: workspace / "world1" / n for n in ("model", "tokenizer", "evaluation")}, second)
+    promoted(workspace, {n: workspace / "world1" / n for n in PARTS}, second)
     assert access.champion(NAME).digest == first
     assert access.rollback(NAME, "2").version == second
     assert states()[2] == ("challenger", "champion")
@@ -155,3 +156,25 @@ def test_an_alias_moved_by_hand_is_noticed_and_changes_nobodys_champion(workspac
     client().set_registered_model_alias(NAME, "champion", "1")
     assert "the ledger another" in next(access.find_faults(NAME))
     assert access.find_version(NAME).digest == second
+
+
+def test_a_version_may_be_champion_of_an_application_and_not_of_the_model(workspace):
+    rule = {"primary": {"metric": "classify.accuracy", "worse": "lower"}}
+    config = {**PROMOTE_CONFIG, "applications": {"classify": rule, "answer": rule}}
+    digests = []
+    for number, (change, assessed) in enumerate([(0.0, 0.5), (0.2, 0.8), (-0.2, 0.3)]):
+        world = make_world(workspace / f"world{number}", seed=number, change=change, assessed=assessed)
+        digests.append(registered(workspace / "data/register", world))
+        assert not is_judged(workspace, world, digests[-1], config)
+        promoted(workspace, world, digests[-1], config)
+        assert is_judged(workspace, world, digests[-1], config)
+    # The second is the better one at classifying and the worse one at texts; the third the other way round. Nobody was
+    # ever assessed in answering, so nobody is its champion.
+    assert states() == {1: (), 2: ("champion-classify",), 3: ("challenger", "champion")}
+    assert (access.champion(NAME).digest, access.champion(NAME, "classify").digest) == (digests[2], digests[1])
+    assert access.find_version(NAME, "champion-classify").digest == digests[1]
+    assert access.champion(NAME, "answer") is None
+    kinds = [entry.kind for entry in read_ledger_quickly(NAME, "classify").entries]
+    assert kinds == ["promoted", "promoted", "kept"]
+    assert access.rollback(NAME, application="classify").version == digests[0]
+    assert states() == {1: ("champion-classify",), 2: (), 3: ("challenger", "champion")}

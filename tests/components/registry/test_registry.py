@@ -347,7 +347,7 @@ def test_behind_the_walls_a_registry_is_filled_and_again_when_it_was_emptied(wor
     inputs, output = make_world(workspace / "world"), workspace / "data/register"
     (workspace / "params.yaml").write_text("register: {name: tiny}\npromote: {num_resamples: 300}\n")
     registering = Order(STAGES["register"], "registry", inputs, output)
-    judging = {"registration": output, "evaluation": inputs["evaluation"]}
+    judging = {"registration": output, **{name: inputs[name] for name in ("evaluation", "assessments")}}
     promoting = Order(STAGES["promote"], "registry", judging, workspace / "data/promote")
     assert not has_nothing_to_do(registering)
     execute(registering)

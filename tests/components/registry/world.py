@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors.numpy import save_file
 
 from components.core import scores
 from components.core.files import sha256_bytes, write_json, write_whole
@@ -14,7 +15,7 @@ from components.core.keys import load_key
 from components.core.lock import WORKSPACE_VARIABLE
 from components.core.records import Record, describe_files, execution_digest
 from components.provenance.attest import Order, attest
-from components.provenance.place import place_of
+from components.provenance.place import PARTS, place_of
 
 CONFIG = {"name": "tiny"}
 PROMOTE_CONFIG = {"num_resamples": 300}
@@ -24,14 +25,17 @@ PINS = b'{"sources": []}\n'
 PINNED = sha256_bytes(PINS)
 
 
-def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1):
-    """The inputs of ``register``; ``change`` makes the scores worse by so many nats per byte."""
-    inputs = {name: folder / name for name in ("model", "tokenizer", "evaluation")}
+def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1, assessed=0.5):
+    """The inputs of ``register``; ``change`` makes the scores worse by so many nats per byte, and of the examples of
+    an application a share ``assessed`` is answered rightly."""
+    inputs = {name: folder / name for name in PARTS}
     for path in inputs.values():
         path.mkdir(parents=True)
     make_tokenizer(inputs["tokenizer"])
     make_model(inputs["model"], seed)
     make_evaluation(inputs["evaluation"], change, evaluation_seed)
+    make_finetuned(inputs["finetuned"] / "assistant", seed)
+    make_assessment(inputs["assessments"] / "classify", assessed)
     attest_world(folder, inputs)
     return inputs
 
@@ -50,7 +54,7 @@ def make_promote_world(folder, inputs, digest, name="tiny"):
     registration.mkdir(parents=True, exist_ok=True)
     write_json(registration / "version.json", {"name": name, "digest": digest})
     finish(registration, "register", CONFIG, {})
-    return {"registration": registration, "evaluation": inputs["evaluation"]}
+    return {"registration": registration, "evaluation": inputs["evaluation"], "assessments": inputs["assessments"]}
 
 
 def make_tokenizer(folder):
@@ -85,6 +89,24 @@ def make_evaluation(folder, change, seed):
     write_json(folder / "samples.json", [])
     write_json(folder / "report.json", {"bits_per_byte": 2.1 + change, "perplexity": 30.0, "documents": 50})
     finish(folder, "evaluate", {"seed": seed}, {"model": PINNED})
+
+
+def make_finetuned(folder, seed):
+    """A model that was made from another one, with weights of one tensor."""
+    folder.mkdir()
+    save_file({"w": np.full((2, 2), seed, np.float32)}, folder / "weights.safetensors")
+    write_json(folder / "report.json", {"loss": 1.0})
+    finish(folder, "finetune@assistant", {"method": "full", "applications": {"classify": 1.0}}, {"model": PINNED})
+
+
+def make_assessment(folder, accuracy):
+    """Scores of 200 examples of an application."""
+    folder.mkdir()
+    names = [f"{n:032x}" for n in range(200)]
+    is_right = np.arange(200) < 200 * accuracy
+    scores.write_scores(folder, [scores.make_scores("classify.accuracy", names, names, is_right, np.ones(200))])
+    write_json(folder / "report.json", {"accuracy": accuracy})
+    finish(folder, "assess@classify", {}, {"finetuned/assistant": PINNED})
 
 
 def write_scores(folder, losses, sizes, *, first=0):
