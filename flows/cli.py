@@ -261,7 +261,7 @@ def _add_promote(commands: Any) -> None:
         from flows.promote import decide, promote
 
         if options.approve or options.decline:
-            return decide(agree=options.approve)
+            return decide(agree=options.approve, application=options.application)
         return promote(require_approval=options.require_approval)
 
     text = """
@@ -274,27 +274,35 @@ and on a page, and stands in the ledger, signed.
                      help="pause for a person: at this terminal, or on Prefect's pages")  # fmt: skip
     how.add_argument("--approve", action="store_true", help="agree to the promotion that waits for a person")
     how.add_argument("--decline", action="store_true", help="refuse it")
+    _add_application(parser)
 
 
 def _add_champion(commands: Any) -> None:
     def command(options: argparse.Namespace) -> int:
         from flows.promote import show_champion
 
-        return show_champion(options.at)
+        return show_champion(options.at, options.application)
 
     parser = _add(commands, "champion", command, "show who is champion, or was, and why")
     parser.add_argument("--at", metavar="DATE", help="a date or a time (UTC), such as 2026-11-24 or 2026-11-24T18:30")
+    _add_application(parser)
 
 
 def _add_rollback(commands: Any) -> None:
     def command(options: argparse.Namespace) -> int:
         from flows.promote import roll_back
 
-        return roll_back(options.version)
+        return roll_back(options.version, options.application)
 
     text = "\nEvery byte of it is checked before the switch. The gate never promotes by itself what was rolled back.\n"
     parser = _add(commands, "rollback", command, "make the champion before champion again", text)
     parser.add_argument("version", nargs="?", metavar="VERSION", help="number or digest of another version")
+    _add_application(parser)
+
+
+def _add_application(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--application", default="", metavar="NAME",
+                        help="of the champion that an application has of its own")  # fmt: skip
 
 
 def _add_verify(commands: Any) -> None:

@@ -42,24 +42,29 @@ def promote(*, require_approval: bool) -> int:
     return code or _explain() or (_ask() if require_approval else 0)
 
 
-def decide(*, agree: bool) -> int:
-    """A person's answer to the proposal that waits for one; returns 0. Raises RegistryError when none does."""
+def decide(*, agree: bool, application: str = "") -> int:
+    """A person's answer to the proposal that waits for one; returns 0. Raises RegistryError when none does.
+
+    With an ``application``, here and below, of the champion that it has of its own.
+    """
     from components.registry import decide as answer
     from flows.approval import release
 
-    _tell(answer(model_name(), agree=agree))
-    release(agree=agree)
+    _tell(answer(model_name(), agree=agree, application=application))
+    if not application:
+        release(agree=agree)
     return 0
 
 
-def show_champion(at: str | None) -> int:
+def show_champion(at: str | None, application: str = "") -> int:
     """Who is champion, or was at a moment; returns 0. Raises PedigreeError."""
     from components.registry import list_versions, read_ledger_quickly
 
     name, moment = model_name(), _moment(at) if at else None
-    entry = read_ledger_quickly(name).champion(moment)
+    entry = read_ledger_quickly(name, application).champion(moment)
     if entry is None:
-        print(f"{name} had no champion then" if at else f"{name} has no champion yet")
+        told = f"{name}, {application}," if application else name
+        print(f"{told} had no champion then" if at else f"{told} has no champion yet")
         return 0
     numbers = [str(v.number) for v in list_versions(name) if v.digest == entry.version]
     print(f"{name} version {' and '.join(numbers) or '(deleted)'}, {entry.version}")
@@ -67,11 +72,11 @@ def show_champion(at: str | None) -> int:
     return 0
 
 
-def roll_back(which: str | None) -> int:
+def roll_back(which: str | None, application: str = "") -> int:
     """Make the champion before, or another version, champion again; returns 0. Raises RegistryError."""
     from components.registry import rollback
 
-    _tell(rollback(model_name(), which))
+    _tell(rollback(model_name(), which, application))
     return 0
 
 
