@@ -45,7 +45,11 @@ def test_the_statement_names_everything_that_the_version_was_made_from(root, tmp
     assert letters.annotations["licence"] == "CC-BY-4.0"
     assert letters.annotations["bytes"] == (root / "raw/letters.txt").stat().st_size
     assert by_name["stage tokenizer"].annotations["role"] == "tokenizer"
-    assert build.internalParameters["seeds"] == {"preprocess.seed": 3, "train.seed": 1, "evaluate.seed": 1}
+    assert by_name["stage finetune@assistant"].annotations["role"] == "finetuned/assistant"
+    assert build.internalParameters["seeds"] == {
+        "preprocess.seed": 3, "train.seed": 1, "evaluate.seed": 1, "finetune@assistant.seed": 1,
+        "assess@classify.seed": 1,
+    }  # fmt: skip
     assert {"processor", "interpreter", "libraries", "environment"} == set(build.internalParameters["surroundings"])
 
 
