@@ -117,3 +117,19 @@ def test_the_import_name_is_found_whatever_the_distribution_is_called() -> None:
     assert fingerprints._distribution_of("ruamel.yaml") == "ruamel-yaml"
     assert fingerprints._distribution_of("sklearn") == "scikit-learn"
     assert fingerprints._distribution_of("great_expectations") == "great-expectations"
+
+
+def test_a_package_that_finds_its_modules_itself_has_all_of_them_and_a_new_one_moves_it(root: Path) -> None:
+    from components.applications import APPLICATIONS
+
+    (root / "components/room/craft.py").write_text("from components.plugins import ALL\n\ndef one():\n    return ALL\n")
+    (root / "components/plugins").mkdir()
+    (root / "components/plugins/__init__.py").write_text("ALL = modules_of(__name__)\n")
+    (root / "components/plugins/first.py").write_text("import pandas\n")
+    before = Sources(root).fingerprint("room")
+    assert "components.plugins.first" in before.modules
+    assert "pandas" in before.libraries
+    (root / "components/plugins/second.py").write_text("")
+    assert "components.plugins.second" in Sources(root).fingerprint("room").modules
+    seen = Sources(Path(__file__).resolve().parents[3]).fingerprint("prepare").modules
+    assert {f"components.applications.{name}" for name in APPLICATIONS} <= set(seen)
