@@ -26,7 +26,7 @@ from tests.worlds import SHARED_DATA
 
 SIZES = ModelConfig()
 SHAPES = ((4, 512), (16, 128), (32, 64), (84, 24))
-NUM_STEPS = 12
+NUM_STEPS = 9
 
 
 def main() -> None:
