@@ -10,7 +10,7 @@ input and whoever found the pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,9 @@ COPIES = {"row": pl.Int64, "kept": pl.String, "reason": pl.String, "detail": pl.
 class Leaf:
     """The files of one row group's kept documents.
 
-    ``index`` is a table of their identities and digests. ``keys`` are raw numbers of 64 bits: the first 8 bytes of each
-    digest, then the keys of each band.  # keys: [1 + num_bands, num_documents], signatures: [num_documents, num_hashes]
+    ``index`` is a table of their identities and digests, the others hold raw numbers; the first row of the keys is the
+    first 8 bytes of each digest.
+    # keys: [1 + num_bands, num_documents] uint64; signatures: [num_documents, num_hashes] uint32
     """
 
     num_documents: int
@@ -42,6 +43,10 @@ class Leaf:
     def read_keys(self, band: int) -> Array:
         """One row of the keys; the bytes of the others are not read."""
         return np.fromfile(self.keys, np.uint64, self.num_documents, offset=8 * band * self.num_documents)
+
+    def read_signatures(self, rows: Array) -> Array:
+        """The signatures of some documents; the file is mapped only for as long as that takes."""
+        return np.array(np.memmap(self.signatures, np.uint32, mode="r").reshape(self.num_documents, -1)[rows])
 
 
 @dataclass(frozen=True)
@@ -122,48 +127,36 @@ def _equal(candidates: pl.DataFrame) -> pl.DataFrame:
 
 def _alike(search: Search, candidates: pl.DataFrame) -> pl.DataFrame:
     """Pairs of a bucket's members and its representative; who is unlike it tries the next representative."""
-    found, signatures = [pl.DataFrame(schema=_PAIRS)], _Signatures(search.leaves)
+    found = [pl.DataFrame(schema=_PAIRS)]
     for _ in range(_ROUNDS):
         least = candidates.filter(pl.col("doc_id") == pl.col("doc_id").min().over("key"))
         heads = least.select("key", other="doc_id", other_group="group", other_row="row")
         pairs = candidates.join(heads, on="key").filter(pl.col("doc_id") != pl.col("other"))
         if not pairs.height:
             break
-        is_alike = _similarity(signatures, pairs) >= search.min_similarity
+        is_alike = _similarity(search, pairs) >= search.min_similarity
         found.append(pairs.filter(is_alike).with_columns(is_exact=pl.lit(value=False)).select(list(_PAIRS)))
         candidates = pairs.filter(~is_alike).select(candidates.columns)
     return pl.concat(found)
 
 
-def _similarity(signatures: _Signatures, pairs: pl.DataFrame) -> pl.Series:
+def _similarity(search: Search, pairs: pl.DataFrame) -> pl.Series:
     """The share of equal values of the two signatures of each pair: an estimate of their Jaccard similarity."""
     if not pairs.height:
         return pl.Series(np.empty(0))
-    ours = signatures.take(pairs["group"].to_numpy(), pairs["row"].to_numpy())
-    others = signatures.take(pairs["other_group"].to_numpy(), pairs["other_row"].to_numpy())
+    ours = _signatures(search, pairs["group"].to_numpy(), pairs["row"].to_numpy())
+    others = _signatures(search, pairs["other_group"].to_numpy(), pairs["other_row"].to_numpy())
     return pl.Series((ours == others).mean(axis=1))
 
 
-@dataclass(frozen=True)
-class _Signatures:
-    """The signatures of all row groups, mapped into memory when somebody first asks for one of them."""
-
-    leaves: Sequence[Leaf]
-    _maps: dict[int, Array] = field(default_factory=dict)
-
-    def take(self, groups: Array, rows: Array) -> Array:
-        """Those of documents by group and row.  # [num_documents, num_hashes] uint32"""
-        order = np.argsort(groups, kind="stable")
-        numbers, starts = np.unique(groups[order], return_index=True)
-        parts = [self._map(int(n))[rows[at]] for n, at in zip(numbers, np.split(order, starts[1:]), strict=True)]
-        found = np.concatenate(parts)
-        found[order] = found.copy()
-        return found
-
-    def _map(self, number: int) -> Array:
-        if number not in self._maps:
-            self._maps[number] = np.load(self.leaves[number].signatures, mmap_mode="r")
-        return self._maps[number]
+def _signatures(search: Search, groups: Array, rows: Array) -> Array:
+    """Those of documents by group and row, a group at a time.  # [num_documents, num_hashes] uint32"""
+    order = np.argsort(groups, kind="stable")
+    numbers, starts = np.unique(groups[order], return_index=True)
+    places = np.split(order, starts[1:])
+    found = np.concatenate([search.leaves[n].read_signatures(rows[at]) for n, at in zip(numbers, places, strict=True)])
+    found[order] = found.copy()
+    return found
 
 
 def _resolve(edges: pl.DataFrame) -> pl.DataFrame:

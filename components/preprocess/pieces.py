@@ -181,8 +181,7 @@ def _drop_contaminated(plan: Plan, kept: pa.Table, words: Words) -> tuple[pa.Tab
 
 
 def _write_leaf(plan: Plan, number: int, kept: pa.Table, words: Words) -> Leaf:
-    index, keys_place, signatures_place = (plan.place(kind, number) for kind in ("index", "keys", "signatures"))
-    leaf = Leaf(kept.num_rows, index, keys_place, signatures_place.with_suffix(".npy"))
+    leaf = Leaf(kept.num_rows, *(plan.place(kind, number) for kind in ("index", "keys", "signatures")))
     digests = [hashlib.sha256(text.as_buffer()).digest() for text in kept["text"]]
     table = pl.DataFrame({"doc_id": kept["doc_id"].to_pylist(), "digest": digests},
                          schema={"doc_id": pl.String, "digest": pl.Binary})  # fmt: skip
@@ -194,7 +193,7 @@ def _write_leaf(plan: Plan, number: int, kept: pa.Table, words: Words) -> Leaf:
     is_wordless = np.diff(words.ends, prepend=0) == 0
     keys[:, is_wordless] = prefixes[is_wordless]  # texts of signs alone are alike only when they are equal
     keys.tofile(leaf.keys)
-    np.save(leaf.signatures, signatures, allow_pickle=False)
+    signatures.tofile(leaf.signatures)
     return leaf
 
 
