@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.train_step --peer /path/to/python/with/torch [--preload libjemalloc.so.2]
     python -m tests.benchmarks.train_step --sizes medium --type float32 --rounds 5
+    python -m tests.benchmarks.train_step --loop
 
 In: an interpreter with PyTorch (none: ours beside the plain formulas), an allocator for it. Out: for each arrangement,
 milliseconds of wall and of processors for a step (medians), tokens/s, and the share that the step's operations are of
@@ -41,7 +42,7 @@ Step = Callable[[Any], object]
 
 
 def main(options: argparse.Namespace) -> None:
-    """Print a line for each arrangement, then what a step costs beside its tensors."""
+    """Print a line for each arrangement."""
     arms = start_all(options)
     turns: dict[str, list[Any]] = {name: [] for name in arms}
     for _ in range(options.rounds):
@@ -50,10 +51,8 @@ def main(options: argparse.Namespace) -> None:
     peak = max(ask(worker, "peak") for worker in arms.values())
     for worker in arms.values():
         worker.stdin.close()
-        worker.wait()
     if options.rounds:
         report(options, turns, peak)
-        print(f"the loop around a step: {1000 * seconds_of_loop():.2f} ms")
 
 
 def start_all(options: argparse.Namespace) -> dict[str, subprocess.Popen[str]]:
@@ -217,10 +216,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", choices=SHAPES, default="seed")
     parser.add_argument("--type", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--loop", action="store_true", help="what the loop costs around a step, instead")
     parser.add_argument("--arm", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
     told = parse()
-    work(told) if told.arm else main(told)
+    if told.loop:
+        print(f"the loop around a step: {1000 * seconds_of_loop():.2f} ms")
+    else:
+        work(told) if told.arm else main(told)
