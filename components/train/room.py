@@ -2,7 +2,7 @@
 
 In: the sizes of a model, the shape of a batch. Out: an estimate in bytes, or a refusal. In between: arithmetic alone,
 so that sizes that do not fit cost no memory. The estimate counts what a step in TensorFlow holds at its peak, all
-pieces of a batch at once; it came to 0.9 to 1.4 of what was measured. Graphics cards have memory of their own, which
+pieces of a batch at once; it came to 0.9 to 1.5 of what was measured. Graphics cards have memory of their own, which
 is not counted here.
 """
 
