@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from components.core import params
 from tests.components.serve.test_bad_input import assert_refused
 from tests.components.serve.world import Server
 from tests.worlds import clone_workspace
@@ -45,7 +46,19 @@ def test_the_champion_answers_as_pedigree_generate_tells_and_shows_its_page(buil
         page = server.client.get(f"/versions/{origin['version']}")
         assert "where it comes from" in page.text
         assert "default-src 'none'" in page.text
+        applications = server.client.get("/v1/applications").json()["data"]
+        learned = [entry for entry in applications if entry["learned"]]
+        assert {entry["id"] for entry in learned} == learned_by_recipe(built)
+        for entry in learned:
+            answer = server.client.post(f"/v1/applications/{entry['id']}", json=entry["example"])
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["model"] == origin["version"]
         assert "tensorflow" not in maps(server)
+
+
+def learned_by_recipe(workspace):
+    models = params.load(workspace.root / "params.yaml")["finetune"].values()
+    return {name for model in models for name in model["applications"]}
 
 
 def maps(server):
