@@ -51,7 +51,7 @@ def run(folder, address, rounds):
     racers = [context.Process(target=race, args=(folder, n, rounds, barrier, results)) for n in range(PROCESSES)]
     for racer in racers:
         racer.start()
-    seconds = max(results.get(timeout=3600) for _ in racers)
+    seconds = max(results.get(timeout=600) for _ in racers)
     for racer in racers:
         racer.join()
     ledger = registry.ledger()
@@ -82,7 +82,7 @@ def race(folder, number, rounds, barrier, results):
 
     registry, config = open_registry(), PromoteConfig(num_resamples=200)
     candidates = [candidate(registry, folder / f"racer{number}-{this}", number, this) for this in range(rounds)]
-    barrier.wait(timeout=3600)
+    barrier.wait(timeout=600)
     begin = time.monotonic()
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         for digest, evaluation in candidates:

@@ -34,7 +34,7 @@ def test_of_eight_processes_that_promote_at_once_exactly_one_wins(database, tmp_
         address = f"sqlite:///{tmp_path}/raced.db"
     else:
         address = request.getfixturevalue("postgres_address")
-    assert races.run(tmp_path, address, 3).winners == [1] * 3
+    assert races.run(tmp_path, address, 1).winners == [1]
 
 
 @pytest.mark.slow

@@ -37,19 +37,11 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 
 
-@pytest.fixture(params=["open", "with a password"])
-def server(workspace, monkeypatch, request):
-    """The pages and the REST interface of the workspace's registry, as `pedigree ui` serves them, or for users only."""
+@pytest.fixture
+def server(workspace, monkeypatch):
+    """The pages and the REST interface of the workspace's registry, as `pedigree ui` serves them."""
     port = free_port()
-    command = ui_command(port)
-    if request.param != "open":
-        (workspace / "users.ini").write_text(AUTHENTICATION.format(folder=workspace, password=PASSWORD))
-        monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", f"{workspace}/users.ini")
-        monkeypatch.setenv("MLFLOW_FLASK_SERVER_SECRET_KEY", "s" * 32)
-        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-        command += ["--app-name", "basic-auth"]
-    with serving(workspace, command, port) as address:
+    with serving(workspace, ui_command(port), port) as address:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
             monkeypatch.setenv(name, address)
         yield address
@@ -77,9 +69,7 @@ def wait_for(address, process):
     raise AssertionError("the server did not start")
 
 
-def test_a_registry_behind_a_server_is_filled_once_and_looked_into_quickly(
-    server, workspace, quick_code, monkeypatch, capfd
-):
+def test_a_registry_behind_a_server_is_filled_once_and_looked_into_quickly(server, workspace, quick_code):
     inputs, output = make_world(workspace / "world"), workspace / "data/register"
     assert look.look(store.find_store(), NAME) == []
     digest = registered(output, inputs)
@@ -95,16 +85,33 @@ def test_a_registry_behind_a_server_is_filled_once_and_looked_into_quickly(
         told.number, told.status, told.source, told.run_id, told.aliases, dict(told.tags)
     )  # fmt: skip
     assert access.load(NAME).digest == digest
-    if "MLFLOW_TRACKING_PASSWORD" in os.environ:
+
+
+def test_a_server_that_asks_for_a_password_gets_it_from_the_environment_and_nobody_else_does(
+    workspace, monkeypatch, capfd
+):
+    (workspace / "users.ini").write_text(AUTHENTICATION.format(folder=workspace, password=PASSWORD))
+    port = free_port()
+    command, address = [*ui_command(port), "--app-name", "basic-auth"], f"http://127.0.0.1:{port}"
+    for name, value in {
+        "MLFLOW_AUTH_CONFIG_PATH": f"{workspace}/users.ini", "MLFLOW_FLASK_SERVER_SECRET_KEY": "s" * 32,
+        "MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD,
+        "MLFLOW_TRACKING_URI": address, "MLFLOW_REGISTRY_URI": address,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with serving(workspace, command, port):
+        assert look.look(store.find_store(), NAME) == []
+        client().create_registered_model(NAME)
+        assert versions.has_model(client(), NAME)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a wrong one")
         assert look.look(store.find_store(), NAME) is None
-        with pytest.raises(RegistryError, match=r"401|[Nn]ot authenticated|[Uu]nauthorized"):
-            registered(output, inputs)
-        told = "".join(capfd.readouterr())
-        assert PASSWORD not in told
-        assert "a wrong one" not in told
-        kept = [path for path in workspace.rglob("*") if path.is_file() and path.name not in ("users.ini", "users.db")]
-        assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
+        with pytest.raises(RegistryError, match=r"401|[Nn]ot authenticated"):
+            access.list_versions(NAME)
+    told = "".join(capfd.readouterr())
+    assert PASSWORD not in told
+    assert "a wrong one" not in told
+    kept = [path for path in workspace.rglob("*") if path.is_file() and path.name != "users.ini"]
+    assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
 
 
 def test_a_server_that_is_stopped_and_started_while_a_model_trains_gets_every_number(workspace, monkeypatch, capsys):
