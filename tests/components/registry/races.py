@@ -17,12 +17,11 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
-from components.core.files import digest_of
 from components.core.keys import believe, load_key
 from components.core.lock import WORKSPACE_VARIABLE
-from components.core.records import artifact_digest
+from components.provenance.place import PARTS, PROVENANCE, place_of
 from components.registry import store
-from components.registry.contents import PARTS, Contents
+from components.registry.contents import Contents
 from tests.components.registry.servers import ABSENT, has_postgres, postgres
 
 NAME, PROCESSES = "raced", 8
@@ -93,21 +92,23 @@ def race(folder, number, rounds, barrier, results):
 
 def candidate(registry, folder, number, this):
     """A version with a complete, signed folder; its digest and evaluation."""
+    from components.registry.versions import tags_of
     from tests.components.registry.world import attest_world, make_evaluation
 
     parts = {part: folder / "artifacts" / part for part in PARTS}
     for part in ("model", "tokenizer"):
         shutil.copytree(folder.parent / part, parts[part], copy_function=os.link)
-    parts["evaluation"].mkdir()
+    for part in ("evaluation", "finetuned", "assessments"):
+        parts[part].mkdir()
     make_evaluation(parts["evaluation"], -STEP * this, seed=number)
     attest_world(folder, parts, NAME)
-    digest = digest_of({part: artifact_digest(path) for part, path in parts.items()})
-    shutil.move(folder.parent / ".pedigree/provenance" / digest / "provenance", folder / "artifacts/provenance")
-    from components.registry.versions import tags_of
-
-    tags = {**tags_of(Contents.below(folder / "artifacts")), "round": str(this)}
+    for part in ("finetuned", "assessments"):
+        parts[part].rmdir()  # a version has no empty folders
+    contents = Contents.below(folder / "artifacts")
+    shutil.move(place_of(contents.digest) / PROVENANCE, folder / "artifacts" / PROVENANCE)
+    tags = {**tags_of(contents), "round": str(this)}
     registry.client.create_model_version(NAME, str(folder), tags=tags)
-    return digest, parts["evaluation"]
+    return contents.digest, parts["evaluation"]
 
 
 def open_registry():
