@@ -9,9 +9,11 @@ was.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from components.core.errors import PedigreeError, RegistryError
@@ -28,7 +30,7 @@ from components.registry.store import APPROVAL_VARIABLE, FOLDER, Store, workspac
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_MOST_TRIES = 20
+_MOST_TRIES, _SECONDS_OF_A_TURN = 20, 0.5
 _KINDS: dict[gate.Outcome, Kind] = {"promote": "promoted", "keep": "kept", "inconclusive": "inconclusive"}
 
 
@@ -97,7 +99,9 @@ def promote(registry: Registry, candidate: Candidate) -> Entry:
     A comparison that the ledger has is not made again, so a second call only heals. Raises RegistryError for a
     version that is not registered, a champion whose bytes are not what they were, or a ledger that was changed.
     """
-    for _ in range(_MOST_TRIES):
+    for turn in range(_MOST_TRIES):
+        # Who loses leaves a number behind that makes others lose: the more often, the longer each waits, at random.
+        time.sleep(SystemRandom().uniform(0, _SECONDS_OF_A_TURN * turn))
         found, known = registry.versions(), registry.ledger()
         version = with_digest(found, candidate.digest)
         if version is None:
