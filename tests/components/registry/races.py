@@ -43,6 +43,7 @@ def run(folder, address, rounds):
     believe(load_key().public_key())
     prepare(folder)
     registry = open_registry()
+    registry.client.search_experiments()  # makes the tables of runs, which racers would all make at once
     registry.client.create_registered_model(NAME)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["components.registry.promotion", "mlflow", "tests.components.registry.world"])
