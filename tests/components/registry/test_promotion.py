@@ -2,8 +2,6 @@
 
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +16,6 @@ from components.registry.store import APPROVAL_VARIABLE
 from tests.components.registry import races
 from tests.components.registry.test_registry import NAME, client, is_judged, promoted, registered, states
 from tests.components.registry.world import PROMOTE_CONFIG, make_world
-from tests.worlds import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +32,6 @@ def test_of_eight_processes_that_promote_at_once_exactly_one_wins(database, tmp_
     else:
         address = request.getfixturevalue("postgres_address")
     assert races.run(tmp_path, address, 1).winners == [1]
-
-
-@pytest.mark.slow
-def test_a_promotion_that_is_killed_at_any_step_is_finished_by_the_next_call(tmp_path, empty_registry):
-    (tmp_path / "killed").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.components.registry.kills", "promote", tmp_path / "killed", empty_registry],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-2]) >= 10
 
 
 def champions(workspace, *changes):

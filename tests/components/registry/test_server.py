@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from components.core.errors import RegistryError
 from components.registry import access, live, look, store, ui_command, versions
 from tests.components.registry.servers import free_port
 from tests.components.registry.test_live import losses
@@ -25,16 +24,6 @@ from tests.components.registry.test_registry import (
 from tests.components.registry.world import make_world
 
 pytestmark = pytest.mark.slow
-
-
-PASSWORD = "a long pass phrase of nobody"
-AUTHENTICATION = """[mlflow]
-default_permission = NO_PERMISSIONS
-database_uri = sqlite:///{folder}/users.db
-admin_username = admin
-admin_password = {password}
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-"""
 
 
 @pytest.fixture
@@ -85,33 +74,6 @@ def test_a_registry_behind_a_server_is_filled_once_and_looked_into_quickly(serve
         told.number, told.status, told.source, told.run_id, told.aliases, dict(told.tags)
     )  # fmt: skip
     assert access.load(NAME).digest == digest
-
-
-def test_a_server_that_asks_for_a_password_gets_it_from_the_environment_and_nobody_else_does(
-    workspace, monkeypatch, capfd
-):
-    (workspace / "users.ini").write_text(AUTHENTICATION.format(folder=workspace, password=PASSWORD))
-    port = free_port()
-    command, address = [*ui_command(port), "--app-name", "basic-auth"], f"http://127.0.0.1:{port}"
-    for name, value in {
-        "MLFLOW_AUTH_CONFIG_PATH": f"{workspace}/users.ini", "MLFLOW_FLASK_SERVER_SECRET_KEY": "s" * 32,
-        "MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD,
-        "MLFLOW_TRACKING_URI": address, "MLFLOW_REGISTRY_URI": address,
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    with serving(workspace, command, port):
-        assert look.look(store.find_store(), NAME) == []
-        client().create_registered_model(NAME)
-        assert versions.has_model(client(), NAME)
-        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a wrong one")
-        assert look.look(store.find_store(), NAME) is None
-        with pytest.raises(RegistryError, match=r"401|[Nn]ot authenticated"):
-            access.list_versions(NAME)
-    told = "".join(capfd.readouterr())
-    assert PASSWORD not in told
-    assert "a wrong one" not in told
-    kept = [path for path in workspace.rglob("*") if path.is_file() and path.name != "users.ini"]
-    assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
 
 
 def test_a_server_that_is_stopped_and_started_while_a_model_trains_gets_every_number(workspace, monkeypatch, capsys):
