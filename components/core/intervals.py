@@ -48,7 +48,8 @@ class Estimate(NamedTuple):
 def estimate(
     groups: Sequence[Group], *, level: float, num_resamples: int, seed: int, is_paired: bool = False
 ) -> Estimate | None:
-    """The sum of ``weight * sum(totals) / sum(sizes)`` over groups; None where one document is all there is.
+    """The sum of ``weight * sum(totals) / sum(sizes)`` over groups; None where so few documents have any size that
+    there are draws without one of them.
 
     With ``is_paired`` entry i of every group is the same document.
     """
@@ -64,6 +65,8 @@ def estimate(
     random = np.random.Generator(np.random.PCG64(seed))
     draws = [_value_and_error(drawn, is_paired) for drawn in _draw(groups, num_resamples, random, is_paired)]
     values, errors = np.concatenate(draws, axis=1)
+    if not np.isfinite(values).all():
+        return None
     studentised = (values - value) / np.maximum(errors, _LEAST_SHARE_OF_ERROR * error)
     low, high = map(float, np.quantile(studentised, [(1 - level) / 2, (1 + level) / 2]))
     reach = _quantile_of_t((1 + level) / 2, degrees)
@@ -103,9 +106,10 @@ def _variance(influence: Floats) -> Floats:
 def _ratio_and_influence(group: Group) -> tuple[Floats, Floats]:
     """The weighted ratio of the sums, and by how much each document moves it.  # [...], [..., num_documents]"""
     size = group.sizes.sum(axis=-1)[..., None]
-    ratio = group.totals.sum(axis=-1) / size[..., 0]
-    others = np.maximum(size - group.sizes, _ROUNDING * size)
-    influence = (group.totals - ratio[..., None] * group.sizes) / others
+    with np.errstate(divide="ignore", invalid="ignore"):  # a draw of nothing but documents without a size
+        ratio = group.totals.sum(axis=-1) / size[..., 0]
+        others = np.maximum(size - group.sizes, _ROUNDING * size)
+        influence = (group.totals - ratio[..., None] * group.sizes) / others
     return group.weight * ratio, group.weight * influence
 
 

@@ -69,3 +69,10 @@ def test_a_single_document_that_differs_leaves_doubt_but_no_endless_one():
     totals[7] = 1.0
     low, high = interval(totals, np.ones(60), 1)
     assert low <= 0 < 1 / 60 < high < 0.1
+
+
+def test_a_few_documents_with_a_size_among_many_without_give_no_interval() -> None:
+    sizes = np.zeros(100)
+    sizes[:2] = 3.0
+    group = Group(sizes * np.linspace(0.1, 0.9, 100), sizes)
+    assert estimate([group], level=0.95, num_resamples=200, seed=1) is None
