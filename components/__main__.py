@@ -70,6 +70,11 @@ def stages(values: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def families() -> set[str]:
+    """The sections of params.yaml whose keys make a stage each; with no key there is none."""
+    return {stage(name).section.partition(".")[0] for name in ROOMS if name.endswith("@")}
+
+
 def _keys(values: Mapping[str, Any], section: str) -> Iterable[str]:
     keys = values.get(section)
     if not isinstance(keys, dict):
@@ -95,7 +100,7 @@ def check_params() -> None:
     values = params.load()
     for name in _keys(values, "applications"):
         find_application(name)
-    params.check_all(values, map(stage, stages(values)))
+    params.check_all(values, map(stage, stages(values)), families())
     for key, found in values["finetune"].items():
         _check_is_prepared(f"finetune.{key}.applications", found["applications"], values)
 

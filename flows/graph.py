@@ -44,6 +44,9 @@ def open_repo() -> Iterator[Any]:
         with Repo(".", _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
     except DvcException as error:
+        from components.__main__ import check_params
+
+        check_params()  # first: DVC tells of a value that params.yaml lacks by the template that it was for
         fix = "mend that file; `pedigree doctor` looks at the rest"
         raise WorkspaceError("dvc.yaml", found=_one_line(error), expected="what DVC can read", fix=fix) from error
 

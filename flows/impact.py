@@ -142,11 +142,11 @@ def _in_words(hit: Hit | Total) -> str:
 
 def _as_in_a_corpus(text: str) -> str:
     """The text as preprocess would keep it."""
-    import polars as pl
+    import pyarrow as pa
 
     from components.preprocess.text import normalise
 
-    return str(pl.DataFrame({"text": [text]}).select(normalise(pl.col("text")))["text"][0])
+    return str(normalise(pa.array([text], pa.large_string()))[0])
 
 
 def _is_file(what: str) -> bool:

@@ -18,16 +18,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.__main__ import ROOMS
 from tests.worlds import Workspace, clone_workspace, make_workspace
 
-ALL = frozenset({
-    "ingest", "validate@documents", "preprocess", "validate@corpus", "tokenizer", "pack", "validate@tokens",
-    "train", "evaluate", "register", "promote",
-})  # fmt: skip
 NOTHING: frozenset[str] = frozenset()
-TENSORS = frozenset({"train", "evaluate"})
+SOURCES = frozenset({"ingest", "collect"})
+CHECKS = frozenset({
+    "validate@documents", "validate@corpus", "validate@tokens", "check@answer", "check@classify",
+})  # fmt: skip
+PREPARE = frozenset({"prepare@answer", "prepare@classify"})
+ASSISTANT = frozenset({"finetune@assistant", "assess@answer", "assess@classify"})
+TRAINER = frozenset({"train", "finetune@assistant"})
+TENSORS = ASSISTANT | {"train", "evaluate"}
 REGISTRY = frozenset({"register", "promote"})
-VALIDATE = frozenset({"validate@documents", "validate@corpus", "validate@tokens"})
+ALL = SOURCES | CHECKS | PREPARE | TENSORS | REGISTRY | {"preprocess", "tokenizer", "pack"}
 REFUSED = "refused"
 Answer = frozenset[str] | str
 
@@ -158,7 +162,7 @@ def make_plain(built: Workspace, folder: Path) -> Workspace:
     text = before + "  ingest:\n" + rest.partition("\n  ingest:\n")[2]
     for stage in sorted(ALL):
         name = stage.partition("@")[0]
-        room = "registry" if stage in REGISTRY else name
+        room = ROOMS.get(stage) or ROOMS[f"{name}@"]
         text = text.replace(f"data/fingerprints/{name}.json", f"components/{room}")
     text = text.replace("sources.lock.json]", "sources.lock.json, corpus]")
     (plain.root / "dvc.yaml").write_text(text.replace("    always_changed: true\n", ""))
@@ -183,10 +187,10 @@ def planted_changes() -> Iterator[Change]:
     yield Change(
         "code: a helper three imports away (pack, stage, writer, tokens)",
         append("components/core/tokens.py", "\n_PLANTED = 1\n"),
-        VALIDATE | TENSORS | {"pack"},
+        CHECKS | PREPARE | TENSORS | {"pack"},
     )
     yield Change(
-        "code: a helper of one stage", append("components/evaluate/ngram.py", "\nX = 1\n"), frozenset({"evaluate"})
+        "code: a helper of one stage", append("components/evaluate/scoring.py", "\nX = 1\n"), frozenset({"evaluate"})
     )
     yield Change("code: the model", append("components/model/transformer.py", "\nX = 1\n"), TENSORS | REGISTRY)
     yield Change(
@@ -204,7 +208,7 @@ def planted_changes() -> Iterator[Change]:
     yield Change("code: a flow", append("flows/run.py", "\nX = 1\n"), NOTHING)
     yield Change("code: a file only touched", at("components/core/files.py", os.utime), NOTHING)
     # Libraries
-    users = frozenset({"tokenizer", "pack", "evaluate"}) | REGISTRY
+    users = TENSORS | REGISTRY | {"tokenizer", "pack"}
     yield Change("library: tokenizers, another version", install("tokenizers"), users)
     yield Change("library: one that TensorFlow requires", install("ml-dtypes"), TENSORS | REGISTRY)
     yield Change("library: one that no stage uses", install("pytest"), NOTHING)
@@ -230,9 +234,9 @@ def planted_changes() -> Iterator[Change]:
     yield Change("source: removed", at("corpus/*.txt", os.unlink), REFUSED)
     yield Change("source: only touched", at("corpus/*.txt", os.utime), NOTHING)
     yield Change("source: a new file in its folder, not pinned", append("corpus/new.txt", "new\n"), NOTHING)
-    yield Change("source: a pin", replace("sources.lock.json", '"CC0-1.0"', '"MIT"'), frozenset({"ingest"}))
+    yield Change("source: a pin", replace("sources.lock.json", '"CC0-1.0"', '"MIT"'), SOURCES)
     # Results
-    outputs = frozenset({"tokenizer", "pack", "evaluate", "register"})
+    outputs = ASSISTANT | {"tokenizer", "pack", "evaluate", "register"}
     json_file = "data/tokenizer/tokenizer.json"
     yield Change("result: a byte", flip(json_file), outputs)
     yield Change("result: a byte, under its old size and time", flip(json_file, is_silent=True), outputs)

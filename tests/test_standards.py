@@ -22,7 +22,7 @@ from tests.worlds import Workspace, kinds_of_stages
 pytestmark = pytest.mark.slow
 STAGES = kinds_of_stages()
 # When a stage is killed, in seconds after it began; half a second for all others.
-MOMENTS = {"ingest": (0.0, 0.25, 0.5), "preprocess": (0.0, 0.25, 0.5)}
+MOMENTS = {"ingest": (0.0, 0.25, 0.5), "preprocess": (0.0, 0.25, 0.5), "collect": (0.0,)}
 
 
 def words_of(name: str, workspace: Workspace) -> list[str]:

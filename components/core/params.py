@@ -7,7 +7,7 @@ In between: a wrong value is told with its file, key, what was found and what wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,9 +61,11 @@ def parse(value: Any, config: type[ConfigT], where: str) -> ConfigT:
         raise ParamsError(where, found=_one_line(error), expected="plain values", fix=fix) from None
 
 
-def check_all(values: dict[str, Any], stages: Iterable[Stage], path: Path = PARAMS) -> None:
-    """Check every section at once, and that there is no other. Raises ParamsError."""
-    known = set()
+def check_all(
+    values: dict[str, Any], stages: Iterable[Stage], families: Collection[str] = (), path: Path = PARAMS
+) -> None:
+    """Check every section at once, and that there is no other; ``families`` may be empty. Raises ParamsError."""
+    known: set[tuple[str, ...]] = {(name,) for name in families if not values.get(name)}
     for stage in stages:
         section(values, stage, path)
         known.add(tuple(stage.section.split(".")))
@@ -75,10 +77,10 @@ def check_all(values: dict[str, Any], stages: Iterable[Stage], path: Path = PARA
 def _unknown_sections(
     values: dict[str, Any], known: set[tuple[str, ...]], above: tuple[str, ...]
 ) -> Iterator[tuple[str, ...]]:
-    """Keys that are neither a section nor lead to one, but for those that hold nothing."""
+    """Keys that are neither a section nor lead to one."""
     for key, value in values.items():
         place = (*above, key)
-        if place in known or value == {}:
+        if place in known:
             continue
         if isinstance(value, dict) and any(name[: len(place)] == place for name in known):
             yield from _unknown_sections(value, known, place)

@@ -2,8 +2,8 @@
 
 In: a store and the name of a model. Out: its versions, or None when only MLflow itself can tell.
 In between: SQLite is opened read-only, PostgreSQL is asked directly, a server over its REST interface, each with a
-short time limit; an unknown schema, an answer that is not understood or none at all is never taken for an empty
-registry.
+short time limit. The tables are read as of one moment: a version is never seen without its tags. An unknown schema,
+an answer that is not understood or none at all is never taken for an empty registry.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def _look_into_file(database: Path, name: str) -> list[Version] | None:
         return []
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+            connection.execute("BEGIN")
             return list(_read_tables(connection.execute, name))
     except sqlite3.Error:
         return None
@@ -145,7 +146,8 @@ def _look_into_postgres(uri: str, name: str) -> list[Version] | None:
 
     address = f"postgresql{uri[uri.index('://') :]}"
     try:
-        with psycopg.connect(address, connect_timeout=int(_SECONDS_TO_ANSWER), autocommit=True) as connection:
+        with psycopg.connect(address, connect_timeout=int(_SECONDS_TO_ANSWER)) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             # Ours are constants; only the mark of a value differs between the two databases.
             return list(_read_tables(lambda query, values: connection.execute(query.replace("?", "%s"), values), name))
     except psycopg.Error:

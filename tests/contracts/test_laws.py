@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from components.__main__ import ROOMS, stage, stages
+from components.__main__ import ROOMS, families, stage, stages
 from components.core import params
 from components.core.fingerprints import Sources
 
@@ -99,7 +99,7 @@ def test_what_says_something_of_a_service_is_kept_out_of_the_run_cache(name: str
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *RECIPES], ids=lambda path: path.stem)
 def test_every_recipe_is_valid(path: Path) -> None:
     values = params.load(path)
-    params.check_all(values, map(stage, stages(values)), path)
+    params.check_all(values, map(stage, stages(values)), families(), path)
 
 
 def test_params_yaml_is_a_recipe() -> None:

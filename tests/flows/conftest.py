@@ -23,7 +23,7 @@ def project(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
 
     for name, value in toy.environment().items():
         monkeypatch.setenv(name, value)
-    for name in ("SHELL", "NO_PROXY", "DVC_SITE_CACHE_DIR"):
+    for name in ("SHELL", "NO_PROXY", "DVC_SITE_CACHE_DIR", "PREFECT_API_URL"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.chdir(toy.root)

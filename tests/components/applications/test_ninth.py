@@ -53,6 +53,7 @@ ENTRY = """
   headline:
     prepare: {from_corpus: true, max_train_examples: 40, max_held_out_examples: 10}
     check: {}
+    assess: {model: finetune/assistant}
 """
 
 

@@ -75,10 +75,17 @@ def test_a_wrong_value_is_told_with_its_place(tmp_path: Path, text: str, where: 
 def test_an_unknown_section_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     path = write_params(tmp_path, "toy: {one: {size_tokens: 3}, oen: {}}")
     with pytest.raises(ParamsError, match=r"toy\.oen"):
-        params.check_all(params.load(path), [TOY], path)
+        params.check_all(params.load(path), [TOY], path=path)
     path = write_params(tmp_path, "toy: {one: {size_tokens: 3}}\ntoi: {}")
     with pytest.raises(ParamsError, match="did you mean 'toy'"):
-        params.check_all(params.load(path), [TOY], path)
+        params.check_all(params.load(path), [TOY], path=path)
+
+
+def test_only_a_family_may_be_empty(tmp_path: Path) -> None:
+    path = write_params(tmp_path, "toy: {one: {size_tokens: 3}}\ntasks: {}")
+    params.check_all(params.load(path), [TOY], ["tasks"], path)
+    with pytest.raises(ParamsError, match="tasks"):
+        params.check_all(params.load(path), [TOY], path=path)
 
 
 def test_books_that_do_not_balance_are_refused() -> None:

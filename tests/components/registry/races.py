@@ -38,8 +38,7 @@ class Race(NamedTuple):
 
 def run(folder, address, rounds):
     """Race, and check that every reader then agrees on one chain of champions."""
-    os.environ.update({WORKSPACE_VARIABLE: str(folder), "MLFLOW_TRACKING_URI": address})
-    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+    enter(folder, address)
     believe(load_key().public_key())
     prepare(folder)
     registry = open_registry()
@@ -48,12 +47,15 @@ def run(folder, address, rounds):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["components.registry.promotion", "mlflow", "tests.components.registry.world"])
     barrier, results = context.Barrier(PROCESSES), context.Queue()
-    racers = [context.Process(target=race, args=(folder, n, rounds, barrier, results)) for n in range(PROCESSES)]
+    racers = [
+        context.Process(target=race, args=(folder, address, n, rounds, barrier, results)) for n in range(PROCESSES)
+    ]
     for racer in racers:
         racer.start()
-    seconds = max(results.get(timeout=600) for _ in racers)
+    told = [results.get(timeout=600) for _ in racers]
     for racer in racers:
         racer.join()
+    assert all(isinstance(one, float) for one in told), told
     ledger = registry.ledger()
     changes, champion = [entry for entry in ledger.entries if entry.kind == "promoted"], ""
     for entry in changes:
@@ -61,7 +63,7 @@ def run(folder, address, rounds):
         champion = entry.version
     tags = {version.digest: version.tags["round"] for version in registry.versions()}
     wins = Counter(tags[entry.version] for entry in changes)
-    return Race([wins[str(number)] for number in range(rounds)], len(ledger.entries), seconds)
+    return Race([wins[str(number)] for number in range(rounds)], len(ledger.entries), max(told))
 
 
 def prepare(folder):
@@ -74,8 +76,25 @@ def prepare(folder):
     make_model(folder / "model", 0)
 
 
-def race(folder, number, rounds, barrier, results):
-    """One racer: registers a model for each round, then promotes them, each at the same moment as the others."""
+def enter(folder, address):
+    """Work in this folder, with this registry; a forked racer has the surroundings of the first race that there was."""
+    os.environ.update({WORKSPACE_VARIABLE: str(folder), "MLFLOW_TRACKING_URI": address})
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
+
+
+def race(folder, address, number, rounds, barrier, results):
+    """Tell how long a racer took, or what went wrong with it, in which case nobody waits for it."""
+    enter(folder, address)
+    try:
+        results.put(run_rounds(folder, number, rounds, barrier))
+    except BaseException as error:
+        barrier.abort()
+        results.put(str(error) or repr(error))
+        raise
+
+
+def run_rounds(folder, number, rounds, barrier):
+    """Register a model for each round, then promote them, each at the same moment as the others."""
     from components.registry import promotion
     from components.registry.comparison import read_metrics
     from components.registry.config import PromoteConfig
@@ -88,7 +107,7 @@ def race(folder, number, rounds, barrier, results):
         for digest, evaluation in candidates:
             promotion.promote(registry, promotion.Candidate(digest, read_metrics(evaluation), config))
             barrier.wait(timeout=600)
-    results.put(time.monotonic() - begin)
+    return time.monotonic() - begin
 
 
 def candidate(registry, folder, number, this):

@@ -138,7 +138,9 @@ def test_figures_for_prometheus_tell_of_requests_and_slots(server):
 
 
 def test_the_log_tells_of_requests_without_their_text(server):
+    num_before = len(server.requests)
     server.complete("a very private sentence", max_tokens=5)
+    server.wait_until(lambda: len(server.requests) > num_before)  # it is written once the answer is on its way
     assert "private" not in server.log
     line = server.requests[-1]
     assert (line["route"], line["status"], line["completion_tokens"]) == ("/v1/completions", 200, 5)
