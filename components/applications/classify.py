@@ -10,6 +10,8 @@ from components.applications.application import Application, Body, Draft, Materi
 from components.applications.texts import each, layout, one_by_one
 from components.core.stage import Config
 
+_MOST_CHARACTERS = 200  # of a document: its beginning tells what it is about
+
 
 class ClassifyOptions(Config):
     """Values of this application."""
@@ -40,7 +42,7 @@ def _respond(ranked: Sequence[tuple[str, float]]) -> ClassifyResponse:
 
 def _derive(material: Material, options: ClassifyOptions) -> Draft | Refusal:
     label = material.fields.get(options.label)
-    text = str(material.fields["text"])
+    text = str(material.fields["text"])[:_MOST_CHARACTERS]
     return Draft(ClassifyRequest(text=text), str(label) if label else None) if text.strip() else Refusal("empty")
 
 

@@ -84,6 +84,8 @@ def make_rows(
 ) -> tuple[Windows, Answers]:
     """Examples as rows, and where what they teach is; the weights of that are 1 on average.
 
+    An application weighs as much as it has rows: a label of one token is worth a text of a hundred.
+
     # [B, width + 1], [B, num_places]
     """
     windows = np.full((len(numbers), width + 1), end_of_text, np.int32)
@@ -95,7 +97,9 @@ def make_rows(
         told = np.where(is_answer, 1.0, prompt_weight)[1:]  # of the targets, which begin at the second token
         learned = np.flatnonzero(told)
         places[row, : len(learned)], weights[row, : len(learned)] = learned, told[learned]
-    return windows, Answers(places, weights * np.float32(weights.size / weights.sum()))
+    owners = examples.applications[numbers]
+    weights /= (np.bincount(owners, weights.sum(axis=1)) / np.maximum(np.bincount(owners), 1))[owners][:, None]
+    return windows, Answers(places, (weights * weights.size / weights.sum()).astype(np.float32))
 
 
 def with_noise(

@@ -12,7 +12,7 @@ from components.model.transformer import Transformer
 from components.tokenizer.codec import Codec
 from components.train.config import FinetuneConfig
 from components.train.example_lessons import plan_lessons
-from components.train.examples import read_all
+from components.train.examples import make_rows, read_all
 from components.train.mixture import Mixture, Stratum, choose_widths, rows_of_batch
 from tests.components.train.finetune_world import CONFIG, make_world, write_application
 from tests.components.train.world import CONTEXT, MODEL
@@ -74,6 +74,20 @@ def test_rows_of_a_batch_are_about_so_many_tokens_and_can_be_cut():
     assert rows_of_batch(2048, 512, 1000, 2) == 4
     assert rows_of_batch(100, 512, 1000, 2) == 2
     assert rows_of_batch(2048, 24, 7, 4) == 4
+
+
+def test_an_application_weighs_as_much_as_it_has_rows_however_long_its_answers(world):
+    codec, train, _, _ = read(world)
+    train.applications[:] = np.arange(len(train.tokens)) % 2
+    numbers = np.arange(7)
+    for number in (0, 2, 4, 6):  # of one application, all but the first token of an answer are told
+        train.tokens[number].is_answer[np.flatnonzero(train.tokens[number].is_answer)[1:]] = False
+    _, (places, weights) = make_rows(train, numbers, CONTEXT, 20, codec.end_of_text)
+    told = weights.sum(axis=1)
+    assert told[0::2].mean() == pytest.approx(told[1::2].mean())
+    assert weights.mean() == pytest.approx(1)
+    assert ((weights > 0).sum(axis=1) == train.num_answer_tokens[numbers]).all()
+    assert len(set(weights[weights > 0].round(5).tolist())) == 2
 
 
 def test_what_is_quarantined_or_without_an_answer_is_left_out_and_counted(world):
