@@ -82,7 +82,8 @@ def test_an_application_weighs_as_much_as_it_has_rows_however_long_its_answers(w
     numbers = np.arange(7)
     for number in (0, 2, 4, 6):  # of one application, all but the first token of an answer are told
         train.tokens[number].is_answer[np.flatnonzero(train.tokens[number].is_answer)[1:]] = False
-    _, (places, weights) = make_rows(train, numbers, CONTEXT, 20, codec.end_of_text)
+    _, answers = make_rows(train, numbers, CONTEXT, 20, codec.end_of_text)
+    weights = answers.weights
     told = weights.sum(axis=1)
     assert told[0::2].mean() == pytest.approx(told[1::2].mean())
     assert weights.mean() == pytest.approx(1)
