@@ -20,22 +20,22 @@ WAIT = "from flows.environment import prepare; prepare(); import flows.promote; 
 
 @pytest.fixture
 def project(workspace, quick_code, monkeypatch):  # noqa: F811
-    """A champion, a better model, and what proposes it by a rule that was not tried before."""
+    """A champion, two models that are better than it and the one before, and what proposes one by a rule of its own."""
     toy, believed = make_toy(workspace / "toy"), load_key()
     for name in ("dvc.yaml", ".dvc"):
         (toy.root / name).rename(workspace / name)
     (workspace / "params.yaml").write_text("register: {name: tiny}\n")
     believe(believed.public_key())
-    first, better = (make_world(workspace / f"world{n}", seed=n, change=-0.2 * n) for n in (0, 1))
-    promoted(workspace, first, registered(workspace / "data/register", first))
-    digest = registered(workspace / "data/register", better)
+    worlds = [make_world(workspace / f"world{n}", seed=n, change=-0.2 * n) for n in range(3)]
+    digests = [registered(workspace / "data/register", world) for world in worlds]
+    promoted(workspace, worlds[0], digests[0])
 
-    def propose(seed):
+    def propose(number, seed):
         with monkeypatch.context() as patch:
             patch.setenv(APPROVAL_VARIABLE, "1")
-            promoted(workspace, better, digest, {**PROMOTE_CONFIG, "seed": seed})
+            promoted(workspace, worlds[number], digests[number], {**PROMOTE_CONFIG, "seed": seed})
 
-    return Toy(workspace), propose, digest
+    return Toy(workspace), propose, digests
 
 
 def paused_run(url):
@@ -54,8 +54,8 @@ def kinds():
 
 
 def test_a_person_answers_on_the_page_or_on_the_command_line(project, prefect_url):
-    toy, propose, digest = project
-    propose(seed=1)
+    toy, propose, digests = project
+    propose(1, seed=1)
     waiter = toy.start("-c", WAIT, PREFECT_API_URL=prefect_url)
     paused_run(prefect_url)
     assert waiter.poll() is None
@@ -64,13 +64,19 @@ def test_a_person_answers_on_the_page_or_on_the_command_line(project, prefect_ur
     told = waiter.communicate(timeout=60)[0]
     assert (waiter.returncode, kinds()) == (0, ["promoted", "proposed", "declined"]), told
 
-    propose(seed=2)
+    propose(1, seed=2)
     waiter = toy.start("-c", WAIT, PREFECT_API_URL=prefect_url)
     form = {"run_input": {"agree": True}}  # as the page sends it
     httpx.post(f"{paused_run(prefect_url)}/resume", json=form, trust_env=False).raise_for_status()
     told = waiter.communicate(timeout=60)[0]
     assert (waiter.returncode, kinds()[3:]) == (0, ["proposed", "promoted"]), told
-    assert access.champion(NAME).digest == digest
+    assert access.champion(NAME).digest == digests[1]
+
+    propose(2, seed=1)  # and nobody is there who waits
+    approved = toy.pedigree("promote", "--approve", PREFECT_API_URL=prefect_url)
+    assert approved.returncode == 0, approved.stdout
+    assert f"promoted: {digests[2][:16]} (ledger entry 7" in approved.stdout
+    assert (kinds()[5:], access.champion(NAME).digest) == (["proposed", "promoted"], digests[2])
     nobody = toy.pedigree("promote", "--approve", PREFECT_API_URL=prefect_url)
     assert nobody.returncode == 8
     assert "no proposal that waits" in nobody.stdout

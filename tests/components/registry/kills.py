@@ -1,14 +1,16 @@
-"""A registration or a promotion, killed by SIGKILL before and after each of its steps, and what the next call makes.
+"""A registration and a promotion, killed by SIGKILL between any two of its steps, and what the next call makes.
 
-``python -m tests.components.registry.kills (register | promote) FOLDER DATABASE`` prints how many kills there were, in
-an empty folder, from an empty registry. In a process of its own, because it forks: everything is imported once, each
-attempt is a child, and nothing is open when it is born.
+``python -m tests.components.registry.kills FOLDER DATABASE`` prints how many kills there were of each, in an empty
+folder, from an empty registry. In a process of its own, because it forks: everything is imported once, each attempt is
+a child, and nothing is open when it is born.
 
 A step is whatever changes something outside the process: a request of MLflow's client that is no question, the files of
 a version, a file that takes its final name.
 """
 
+import gc
 import importlib
+import itertools
 import os
 import shutil
 import signal
@@ -38,16 +40,13 @@ def steps():
 
 
 def arm(number):
-    """Let this process die before (even) or after (odd) its step ``number // 2``."""
-    count = iter(range(0, 10**6, 2))
+    """Let this process die after its step ``number``, counted from nought: nothing changes before the next one."""
+    count = itertools.count()
 
     def deadly(original):
         def step(*arguments, **keywords):
-            this = next(count)
+            this, result = next(count), original(*arguments, **keywords)
             if this == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = original(*arguments, **keywords)
-            if this + 1 == number:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
@@ -79,19 +78,18 @@ def attempt(act, number=None):
 
 
 def kill_everywhere(workspace, before, act, check):
-    """Kill ``act`` at each of its steps in turn, from the state ``before``, then call it again; returns the number."""
+    """Kill ``act`` after each of its steps in turn, from the state ``before``, then call it again; the number."""
     number = 0
-    while True:
+    restore(before, workspace)
+    while attempt(act, number):
+        attempt(lambda: (act(), check()))
         restore(before, workspace)
-        if not attempt(act, number):
-            return number
-        attempt(act)
-        attempt(check)
         number += 1
+    return number
 
 
 def warm_up(workspace, act):
-    """Import what ``act`` imports, so that no child has to."""
+    """Import what ``act`` imports and find out what MLflow does, so that no child has to, nor looks through it all."""
 
     def tell():
         act()
@@ -101,6 +99,12 @@ def warm_up(workspace, act):
     for name in (workspace / "modules").read_text().split():
         with suppress(Exception):
             importlib.import_module(name)
+    from mlflow.utils import requirements_utils
+    from sqlalchemy.orm import configure_mappers
+
+    requirements_utils._init_packages_to_modules_map()
+    configure_mappers()
+    gc.freeze()
 
 
 def keep(workspace, name):
@@ -126,6 +130,22 @@ def set_up(workspace, empty):
     versions._copy_code(code)  # what it is takes most of a registration to find out, and is no step
     versions._copy_code = lambda folder: [str(shutil.copytree(code, folder)), "mlflow"][1:]
     return make_world(workspace / "first"), make_world(workspace / "better", seed=1, change=-0.2)
+
+
+def kill_registration(workspace, first, _better):
+    """Kill the registration of the first model; the number of kills."""
+    from tests.components.registry import test_registry as world
+
+    output, before = workspace / "data/register", keep(workspace, "empty")
+
+    def register():
+        world.registered(output, first)
+
+    def check():
+        world.check_complete(first, output)
+
+    warm_up(workspace, lambda: (register(), check()))
+    return kill_everywhere(workspace, before, register, check)
 
 
 def kill_promotion(workspace, first, better):
@@ -155,27 +175,11 @@ def kill_promotion(workspace, first, better):
     return kill_everywhere(workspace, keep(workspace, "registered"), promote, check)
 
 
-def kill_registration(workspace, first, _better):
-    """Kill the registration of the first model; the number of kills."""
-    from tests.components.registry import test_registry as world
-
-    output, before = workspace / "data/register", keep(workspace, "empty")
-
-    def register():
-        world.registered(output, first)
-
-    def check():
-        world.check_complete(first, output)
-
-    warm_up(workspace, lambda: (register(), check()))
-    return kill_everywhere(workspace, before, register, check)
-
-
-def main(what, workspace, empty):
-    act = {"register": kill_registration, "promote": kill_promotion}[what]
+def main(workspace, empty):
     workspace = Path(workspace).resolve()
     worlds = set_up(workspace, Path(empty).resolve())
-    print(f"{what}: {act(workspace, *worlds)} kills", flush=True)
+    for kill in (kill_registration, kill_promotion):
+        print(f"{kill.__name__}: {kill(workspace, *worlds)} kills", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Promotion as it must hold when things go wrong: killed at any step, raced, tampered with, taken back."""
 
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +19,7 @@ from components.registry.store import APPROVAL_VARIABLE
 from tests.components.registry import races
 from tests.components.registry.test_registry import NAME, client, is_judged, promoted, registered, states
 from tests.components.registry.world import PROMOTE_CONFIG, make_world
+from tests.worlds import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +36,21 @@ def test_of_eight_processes_that_promote_at_once_exactly_one_wins(database, tmp_
     else:
         address = request.getfixturevalue("postgres_address")
     assert races.run(tmp_path, address, 1).winners == [1]
+
+
+@pytest.mark.slow
+def test_a_registration_and_a_promotion_killed_between_any_steps_are_finished_by_the_next_call(
+    tmp_path, empty_registry
+):
+    (tmp_path / "killed").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.components.registry.kills", tmp_path / "killed", empty_registry],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    found = re.findall(r"^kill_(\w+): (\d+) kills$", done.stdout, re.MULTILINE)
+    assert [name for name, _ in found] == ["registration", "promotion"]
+    assert all(int(kills) >= least for (_, kills), least in zip(found, (15, 5), strict=True)), done.stdout
 
 
 def champions(workspace, *changes):

@@ -197,41 +197,6 @@ def test_a_version_whose_files_are_gone_is_replaced_and_its_aliases_move(inputs,
     assert is_current(output, inputs)
 
 
-CHANGES = (
-    "create_experiment", "create_run", "log_batch", "log_inputs", "create_registered_model", "create_model_version",
-    "set_registered_model_alias", "set_terminated",
-)  # fmt: skip
-
-
-class Crash(BaseException):
-    """What no handler catches, like a kill."""
-
-
-@pytest.mark.parametrize("method", [*CHANGES, "log_model"])
-def test_crashes_before_and_after_any_change_are_healed_by_the_next_call(inputs, workspace, monkeypatch, method):
-    import mlflow
-
-    owner = mlflow.pyfunc if method == "log_model" else mlflow.MlflowClient
-    original = getattr(owner, method)
-
-    def crash_before(*arguments, **keywords):
-        raise Crash
-
-    def crash_after(*arguments, **keywords):
-        original(*arguments, **keywords)
-        raise Crash
-
-    output = workspace / "data/register"
-    for crash in (crash_before, crash_after):
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, method, crash)
-            with pytest.raises(Crash):
-                registered(output, inputs)
-        mlflow.end_run()
-    registered(output, inputs)
-    check_complete(inputs, output)
-
-
 def test_promotion_goes_through_its_states(inputs, workspace):
     worse, better = (make_world(workspace / name, seed=n, change=c) for name, n, c in (("w", 1, 0.2), ("b", 2, -0.2)))
     digests = {}

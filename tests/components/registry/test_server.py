@@ -1,4 +1,4 @@
-"""Behind `mlflow server` as in front of a database: the same answers, without MLflow for a quick look."""
+"""Behind `mlflow server`, with a password and without: as in front of a database, and quick to look into."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from components.core.errors import RegistryError
 from components.registry import access, live, look, store, ui_command, versions
 from tests.components.registry.servers import free_port
 from tests.components.registry.test_live import losses
@@ -24,15 +25,28 @@ from tests.components.registry.test_registry import (
 from tests.components.registry.world import make_world
 
 pytestmark = pytest.mark.slow
+PASSWORD, WRONG = "a long pass phrase of nobody", "a wrong one"
+AUTHENTICATION = """[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///{folder}/users.db
+admin_username = admin
+admin_password = {password}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
 
 
 @pytest.fixture
 def server(workspace, monkeypatch):
-    """The pages and the REST interface of the workspace's registry, as `pedigree ui` serves them."""
+    """The pages and the REST interface of the workspace's registry, behind a password that this process knows."""
     port = free_port()
-    with serving(workspace, ui_command(port), port) as address:
+    (workspace / "users.ini").write_text(AUTHENTICATION.format(folder=workspace, password=PASSWORD))
+    monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", f"{workspace}/users.ini")
+    monkeypatch.setenv("MLFLOW_FLASK_SERVER_SECRET_KEY", "s" * 32)
+    with serving(workspace, [*ui_command(port), "--app-name", "basic-auth"], port) as address:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
             monkeypatch.setenv(name, address)
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
         yield address
 
 
@@ -58,7 +72,9 @@ def wait_for(address, process):
     raise AssertionError("the server did not start")
 
 
-def test_a_registry_behind_a_server_is_filled_once_and_looked_into_quickly(server, workspace, quick_code):
+def test_a_registry_behind_a_server_with_a_password_is_filled_judged_and_looked_into_quickly(
+    server, workspace, quick_code, monkeypatch, capfd
+):
     inputs, output = make_world(workspace / "world"), workspace / "data/register"
     assert look.look(store.find_store(), NAME) == []
     digest = registered(output, inputs)
@@ -74,6 +90,15 @@ def test_a_registry_behind_a_server_is_filled_once_and_looked_into_quickly(serve
         told.number, told.status, told.source, told.run_id, told.aliases, dict(told.tags)
     )  # fmt: skip
     assert access.load(NAME).digest == digest
+
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", WRONG)
+    assert look.look(store.find_store(), NAME) is None
+    with pytest.raises(RegistryError, match=r"401|[Nn]ot authenticated"):
+        access.list_versions(NAME)
+    printed = "".join(capfd.readouterr())
+    assert not [word for word in (PASSWORD, WRONG) if word in printed]
+    kept = [path for path in workspace.rglob("*") if path.is_file() and path.name != "users.ini"]
+    assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
 
 
 def test_a_server_that_is_stopped_and_started_while_a_model_trains_gets_every_number(workspace, monkeypatch, capsys):
