@@ -1,0 +1,31 @@
+"""A version whose record does not tell how it was made: `pedigree rebuild` says where it differs first, and why."""
+
+import json
+
+import pytest
+
+from components.core.files import sha256_file, write_json
+from components.core.records import RECORD
+from tests.test_standards import words_of
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_figure_that_nobody_measured_is_found_by_making_the_version_again(chain):
+    evaluation = chain.root / "data/evaluate"
+    report, record = (json.loads((evaluation / name).read_bytes()) for name in ("report.json", RECORD))
+    report["bits_per_byte"] /= 2
+    for name in ("report.json", RECORD):
+        (evaluation / name).unlink()  # and not written into, which would change DVC's cache as well
+    write_json(evaluation / "report.json", report)
+    record["files"]["report.json"]["sha256"] = sha256_file(evaluation / "report.json")
+    record["files"]["report.json"]["bytes"] = (evaluation / "report.json").stat().st_size
+    write_json(evaluation / RECORD, record)
+
+    chain.stage(*words_of("register", chain))
+    lying = chain.pedigree("rebuild", "2", check=False)
+    assert lying.returncode == 3, lying.stdout
+    assert "stage evaluate differs first, in file report.json" in lying.stdout
+    assert "the processor does not explain it: it has the instruction sets that were attested" in lying.stdout
+    honest = chain.pedigree("rebuild", "1")
+    assert "every byte equal" in honest.stdout
