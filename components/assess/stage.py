@@ -7,7 +7,7 @@ asked the test split alone; floors learn from the training split and are asked t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,10 @@ def assess(
         said, floors = judge.mark(said), {name: judge.mark(answers) for name, answers in floors.items()}
     figures = summary.measure(application.metrics, questions, said, floors, config)
     pq.write_table(_answers(questions, said), output / ANSWERS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
-    write_scores(output, _scores(key, application.metrics, questions, said))
+    tables = [*_scores(key, application.metrics, questions, said)]
+    for floor, answers in floors.items():
+        tables += _scores(key, application.metrics, questions, answers, floor)
+    write_scores(output, tables)
     write_whole(output / PAGE, page.draw(application, config, figures, questions, said))
     books = Books(len(questions) + left_out, len(questions), {"set aside, unanswered or over the limit": left_out})
     judged = {"toxicity_judge_recall": judge.recall, "toxicity_judge_auc": judge.auc} if judge else {}
@@ -80,20 +83,18 @@ def _floors(
 
 
 def _scores(
-    application: str, names: Sequence[str], questions: Sequence[Question], said: Sequence[Said]
-) -> list[pa.Table]:
-    """The rows of every metric that is a ratio of sums, under the name of the application."""
+    application: str, names: Sequence[str], questions: Sequence[Question], said: Sequence[Said], floor: str = ""
+) -> Iterator[pa.Table]:
+    """The rows of every metric that is a ratio of sums, under the name of the application; of the model or a floor."""
     from components.assess.metrics import METRICS
-    from components.core.scores import make_scores
+    from components.core.scores import make_scores, of_floor
 
-    tables = []
     for name in (name for name in names if METRICS[name].value is None and METRICS[name].can_measure(said)):
-        rows = METRICS[name].rows(questions, said)
-        tables.append(make_scores(
-            f"{application}.{name}", [q.group for q in questions], [q.item for q in questions], rows[:, 0], rows[:, 1],
-            [q.slices for q in questions],
-        ))  # fmt: skip
-    return tables
+        rows, metric = METRICS[name].rows(questions, said), f"{application}.{name}"
+        yield make_scores(
+            of_floor(metric, floor) if floor else metric, [q.group for q in questions], [q.item for q in questions],
+            rows[:, 0], rows[:, 1], [q.slices for q in questions],
+        )  # fmt: skip
 
 
 def _answers(questions: Sequence[Question], said: Sequence[Said]) -> pa.Table:

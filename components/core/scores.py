@@ -3,7 +3,8 @@
 In: rows, from whoever evaluates anything. Out: one table that the gate compares with another model's.
 In between: a metric is a ratio of sums, ``sum(total) / sum(size)`` over rows, so that it can be taken over any slice
 and any resample of the documents. An application joins by adding rows under a metric of its own and an entry under
-``promote.guardrails`` in params.yaml; nothing else knows its name.
+``promote.guardrails`` in params.yaml; nothing else knows its name. What little effort achieves on the same items stands
+beside it, under the name of the metric and of that floor (``of_floor``).
 
     metric    what is measured
     document  what the row belongs to; rows of one document are never told apart by chance ('' for a property of
@@ -41,6 +42,11 @@ def make_scores(
     columns = [[metric] * len(documents), list(documents), list(items), slices or [[]] * len(documents), totals, sizes]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCORES, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCORES)
+
+
+def of_floor(metric: str, floor: str) -> str:
+    """What a metric is called where a floor was measured in it and no model."""
+    return f"{metric}/{floor}"
 
 
 def property_of_model(metric: str, value: float) -> pa.Table:

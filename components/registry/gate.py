@@ -5,7 +5,8 @@ looked at before. Out: promote, keep or inconclusive, with every finding that le
 In between: a challenger must be better in the primary metric (superiority) and must be shown not to be worse in any
 guardrail by more than its margin (non-inferiority). All must hold, so a wrong promotion needs one test to err and no
 correction for their number is due (Berger 1982, intersection-union). Too few documents are never a pass, and
-whatever cannot be compared is not promoted.
+whatever cannot be compared is not promoted. While an application has no champion, the best of its floors, which were
+measured on the same examples, stands in its place (decision 0070).
 
 Looks are paid for: the k-th verdict on one set of documents may err with a chance of ``(1 - level) / (k (k + 1))``,
 two-sided, so that all verdicts together err with at most ``1 - level`` however many there are.
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from components.core.intervals import Estimate
+from components.core.scores import of_floor
 from components.registry.comparison import (
     Mask,
     Metric,
@@ -29,7 +31,7 @@ from components.registry.comparison import (
     documents_needed,
     with_doubt,
 )
-from components.registry.config import Guardrail, PromoteConfig
+from components.registry.config import Guardrail, Primary, PromoteConfig
 
 Outcome = Literal["promote", "keep", "inconclusive"]
 State = Literal["holds", "broken", "unclear"]
@@ -40,7 +42,10 @@ _OF_NOTHING = {"bits_per_byte": 8.0}
 
 @dataclass(frozen=True)
 class Finding:
-    """One test: how much worse the challenger is (negative: better), and what it may be at most."""
+    """One test: how much worse the challenger is (negative: better), and what it may be at most.
+
+    ``floor`` names what stood in the place of a champion.
+    """
 
     name: str
     slice: str
@@ -52,6 +57,7 @@ class Finding:
     estimate: Estimate | None = None
     documents_needed: int | None = None
     reason: str = ""
+    floor: str = ""
 
     @property
     def label(self) -> str:
@@ -121,10 +127,11 @@ def settings_of(config: PromoteConfig, look: int) -> Settings:
 
 
 def judge(challenger: Metrics, champion: Metrics | None, config: PromoteConfig, look: int = 1) -> Verdict:
-    """The verdict on a challenger; without a champion only limits count, and that it has learned anything at all.
+    """The verdict on a challenger; without a champion limits count, floors, and that it has learned anything at all.
 
-    The bar of a first champion is the score of uniform bytes and not the 5-gram baseline: with nobody to protect, a
-    first small model is worth more behind the alias than nothing, and the baseline stands beside it in every report.
+    The bar of a first model is the score of uniform bytes and not the 5-gram baseline: with nobody to protect, a small
+    model is worth more behind the alias than nothing, and the baseline stands beside it in every report. An application
+    is answered by the champion of the model while it has none of its own, so there its floors can be the bar.
     """
     settings = settings_of(config, look)
     if champion is None:
@@ -133,7 +140,8 @@ def judge(challenger: Metrics, champion: Metrics | None, config: PromoteConfig, 
     else:
         primary = _judge_primary(challenger, champion, config, settings)
         guardrails = (*_guardrails(challenger, champion, config, settings), *_limits(challenger, config, settings))
-    reach = detectable(primary.estimate, settings) if champion and primary.estimate else None
+    rival = champion or primary.floor
+    reach = detectable(primary.estimate, settings) if rival and primary.estimate else None
     return Verdict(_outcome(primary, guardrails), primary, guardrails, look, settings.level, reach)
 
 
@@ -154,11 +162,20 @@ def _judge_first(challenger: Metrics, config: PromoteConfig, settings: Settings)
     rule = config.primary
     limit = _OF_NOTHING.get(rule.metric)
     found = challenger.get(rule.metric)
+    if floors := _floors(challenger, rule):
+        floor = min(floors, key=lambda name: _sign(rule.worse) * floors[name].value())
+        return replace(_judge_primary(challenger, {rule.metric: floors[floor]}, config, settings), floor=floor)
     if found is None or limit is None:
-        known = "is missing" if found is None else "has no bar for a first champion"
+        known = "is missing" if found is None else f"{found.value():.4f}, against nobody: no floor was measured in it"
         return Finding("primary", "", rule.metric, "unclear" if found is None else "holds", 0.0, reason=known)
     estimate = settings.estimate([found.group(found.all_rows, 1)])
     return _decide(Finding("primary", "", rule.metric, "unclear", limit, found.value(), limit), estimate, settings)
+
+
+def _floors(challenger: Metrics, rule: Primary) -> Metrics:
+    """The floors that were measured in the primary metric, by their names."""
+    start = of_floor(rule.metric, "")
+    return {name.removeprefix(start): metric for name, metric in challenger.items() if name.startswith(start)}
 
 
 def _judge_primary(challenger: Metrics, champion: Metrics, config: PromoteConfig, settings: Settings) -> Finding:
@@ -256,6 +273,7 @@ def _in_words(primary: Finding) -> str:
     if found is None or primary.challenger is None:
         return f"{primary.metric}: {primary.reason}"
     against = f" against {primary.champion:.4f}" if primary.champion is not None else ""
+    against += f" of the floor, {primary.floor}" if primary.floor else ""
     return (
         f"{primary.metric} {primary.challenger:.4f}{against}, difference {found.value:+.4f} ({found.low:+.4f} to "
         f"{found.high:+.4f}) on {found.num_documents:,} documents, must be below {primary.bound:+g}"

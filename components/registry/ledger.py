@@ -110,8 +110,9 @@ class Ledger:
         return found.version if found else ""
 
     def looks(self, evaluation_set: str) -> int:
-        """How many comparisons have looked at these documents."""
-        return len({e.gate for e in self.entries if e.evaluation_set == evaluation_set and e.gate and e.champion})
+        """How many comparisons, with a champion or with a floor, have looked at these documents."""
+        found = [e for e in self.entries if e.evaluation_set == evaluation_set and e.gate]
+        return len({entry.gate for entry in found if entry.champion or entry.evidence.get("floor")})
 
     def verdict(self, gate: str) -> Entry | None:
         """The last entry about a comparison."""

@@ -16,14 +16,15 @@ from components.registry.gate import Finding, Verdict
 
 _TOLD = {
     "promote": "The challenger becomes champion: it is better, and no guardrail speaks against it.",
-    "keep": "The champion stays: the challenger is not better by the margin, or it is worse where it must not be.",
-    "inconclusive": "The champion stays: these documents cannot tell. That is never a pass.",
+    "keep": "Nothing changes: the challenger is not better by the margin, or it is worse where it must not be.",
+    "inconclusive": "Nothing changes: these documents cannot tell. That is never a pass.",
 }
 
 
 def draw(found: Verdict, config: PromoteConfig, champion: str, challenger: str) -> bytes:
     """The whole page."""
-    lead = f"Challenger {challenger[:16]} against {f'champion {champion[:16]}' if champion else 'nobody'}."
+    floor = f"a floor, {found.primary.floor}" if found.primary.floor else "nobody"
+    lead = f"Challenger {challenger[:16]} against {f'champion {champion[:16]}' if champion else floor}."
     lines = [paragraph(line) for line in found.lines()[1:]]
     return page(
         "Promotion",
@@ -42,7 +43,7 @@ def _key_figures(found: Verdict) -> Iterator[Figure]:
     if primary.challenger is not None:
         yield Figure(f"{primary.metric}, challenger", primary.challenger)
     if primary.champion is not None:
-        yield Figure(f"{primary.metric}, champion", primary.champion)
+        yield Figure(f"{primary.metric}, {primary.floor or 'champion'}", primary.champion)
     if found.detectable is not None:
         yield Figure("smallest difference these documents show", found.detectable, "in four of five tries")
     yield Figure("look at these documents", found.look, f"intervals of {100 * found.level:.4g} %")

@@ -218,7 +218,7 @@ def _judge(registry: Registry, known: Ledger, candidate: Candidate, found: list[
     if kind == "promoted" and (candidate.config.require_approval or os.environ.get(APPROVAL_VARIABLE)):
         kind = "proposed"
     write_whole(page_of(candidate.gate(champion)), draw(verdict, candidate.config, champion, candidate.digest))
-    evidence = {"lines": verdict.lines(), "verdict": verdict.as_json()}
+    evidence = {"lines": verdict.lines(), "verdict": verdict.as_json(), "floor": verdict.primary.floor}
     return Draft(kind, champion, candidate.digest, candidate.gate(champion), documents, evidence)
 
 

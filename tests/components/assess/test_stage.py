@@ -25,6 +25,8 @@ from tests.components.pack.world import write_checks, write_tokenizer
 from tests.components.tokenizer.world import make_rows
 
 LABELS = ["cat", "dog", "mat"]
+# A metric of each application that the gate can compare.
+GATED = {"classify": "accuracy", "recommend": "ndcg_10", "generate": "bits_per_byte"}
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +85,24 @@ def test_each_way_of_answering_is_scored_beside_its_floors(
     assert {key for key in report.metrics if not key.endswith(("_low", "_high", "_floor"))} == metrics
     assert f"{next(iter(sorted(metrics)))}" in report.metrics
     scores = pl.read_parquet(tmp_path / "output/scores.parquet")
-    assert set(scores["metric"]) <= {f"{name}.{metric}" for metric in metrics}
+    assert {metric.partition("/")[0] for metric in scores["metric"]} <= {f"{name}.{metric}" for metric in metrics}
     assert scores["document"].n_unique() == 15
+    assert_best_floor_is_told(scores, f"{name}.{GATED[name]}", report)
     answers = pl.read_parquet(tmp_path / "output/answers.parquet")
     assert answers.height == 29
     page = (tmp_path / "output/page.html").read_text()
     assert f"Assessment of {name}" in page
     assert "Beside the floors" in page
+
+
+def assert_best_floor_is_told(scores: pl.DataFrame, metric: str, report: Report) -> None:
+    """What the gate reads of the floors is what the page and the report say of the best one."""
+    floors = scores.filter(pl.col("metric").str.starts_with(f"{metric}/"))
+    sums = floors.group_by("metric").agg(pl.col("total", "size").sum())
+    values = (sums["total"] / sums["size"]).to_list()
+    name = metric.partition(".")[2]
+    best = min if name == "bits_per_byte" else max
+    assert best(values) == pytest.approx(report.metrics[f"{name}_floor"])
 
 
 def test_equal_inputs_give_equal_bytes(model: dict[str, Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from components.core.errors import GateError
 from components.core.params import parse
-from components.core.scores import make_scores, property_of_model, write_scores
+from components.core.scores import make_scores, of_floor, property_of_model, write_scores
 from components.registry.comparison import read_metrics
 from components.registry.config import Guardrail, PromoteConfig
 from components.registry.gate import evaluation_set, judge, settings_of
@@ -161,6 +161,20 @@ def test_the_first_champion_must_have_learned_something_and_keep_every_limit(met
     for size, expected in ((9, "promote"), (11, "keep")):
         assert outcome(metrics(bits(), property_of_model("weight_bytes", size)), None, guardrails=[rule]) == expected
     assert outcome(metrics(bits()), None, guardrails=[rule]) == "inconclusive"
+
+
+def test_while_there_is_no_champion_the_best_floor_of_the_same_examples_stands_in_its_place(metrics):
+    rule, name = {"metric": "right", "worse": "lower"}, of_floor("right", "commonest label")
+    floors = bits(-0.5, name=of_floor("right", "weak")), bits(name=name)
+    for change, noise, expected in ((0.02, 0.05, "promote"), (-0.02, 0.05, "keep"), (0.0, 0.05, "inconclusive")):
+        verdict = judge(metrics(bits(change, noise, name="right"), *floors), None, rule_of(primary=rule))
+        assert (verdict.outcome, verdict.primary.floor) == (expected, "commonest label")
+        assert "of the floor, commonest label, difference" in verdict.lines()[1]
+    other = bits(name=name, documents=[d[::-1] for d in DOCUMENTS])
+    assert outcome(metrics(bits(0.5, 0.01, name="right"), other), None, primary=rule) == "inconclusive"
+    unbarred = judge(metrics(bits(name="right")), None, rule_of(primary=rule))
+    assert unbarred.outcome == "promote"
+    assert "against nobody: no floor was measured in it" in unbarred.lines()[1]
 
 
 def test_every_further_look_at_the_same_documents_costs_and_all_together_cost_no_more_than_allowed(metrics):

@@ -163,6 +163,21 @@ def test_an_alias_moved_by_hand_is_noticed_and_changes_nobodys_champion(workspac
     assert access.find_version(NAME).digest == second
 
 
+def test_the_first_champion_of_an_application_beats_the_best_floor_and_every_try_counts_as_a_look(workspace):
+    rule = {"primary": {"metric": "classify.accuracy", "worse": "lower"}}
+    config = {**PROMOTE_CONFIG, "applications": {"classify": rule}}
+    for number, assessed in enumerate((0.5, 0.8)):
+        world = make_world(workspace / f"world{number}", seed=number, assessed=assessed, floor=0.6)
+        digest = registered(workspace / "data/register", world)
+        promoted(workspace, world, digest, config)
+        assert is_judged(workspace, world, digest, config)
+    entries = read_ledger_quickly(NAME, "classify").entries
+    assert [(e.kind, e.evidence["floor"], e.evidence["verdict"]["look"]) for e in entries] == [
+        ("kept", "commonest", 1), ("promoted", "commonest", 2),
+    ]  # fmt: skip
+    assert access.champion(NAME, "classify").digest == digest
+
+
 def test_a_version_may_be_champion_of_an_application_and_not_of_the_model(workspace):
     rule = {"primary": {"metric": "classify.accuracy", "worse": "lower"}}
     config = {**PROMOTE_CONFIG, "applications": {"classify": rule, "answer": rule}}

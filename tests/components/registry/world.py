@@ -25,9 +25,9 @@ PINS = b'{"sources": []}\n'
 PINNED = sha256_bytes(PINS)
 
 
-def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1, assessed=0.5):
+def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1, assessed=0.5, floor=None):
     """The inputs of ``register``; ``change`` makes the scores worse by so many nats per byte, and of the examples of
-    an application a share ``assessed`` is answered rightly."""
+    an application a share ``assessed`` is answered rightly, ``floor`` by a floor."""
     inputs = {name: folder / name for name in PARTS}
     for path in inputs.values():
         path.mkdir(parents=True)
@@ -35,7 +35,7 @@ def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1, assessed=0.5):
     make_model(inputs["model"], seed)
     make_evaluation(inputs["evaluation"], change, evaluation_seed)
     make_finetuned(inputs["finetuned"] / "assistant", seed)
-    make_assessment(inputs["assessments"] / "classify", assessed)
+    make_assessment(inputs["assessments"] / "classify", assessed, floor)
     attest_world(folder, inputs)
     return inputs
 
@@ -99,12 +99,13 @@ def make_finetuned(folder, seed):
     finish(folder, "finetune@assistant", {"method": "full", "applications": {"classify": 1.0}}, {"model": PINNED})
 
 
-def make_assessment(folder, accuracy):
+def make_assessment(folder, accuracy, floor):
     """Scores of 200 examples of an application."""
     folder.mkdir()
-    names = [f"{n:032x}" for n in range(200)]
-    is_right = np.arange(200) < 200 * accuracy
-    scores.write_scores(folder, [scores.make_scores("classify.accuracy", names, names, is_right, np.ones(200))])
+    names, metric = [f"{n:032x}" for n in range(200)], "classify.accuracy"
+    shares = {metric: accuracy} if floor is None else {metric: accuracy, scores.of_floor(metric, "commonest"): floor}
+    rows = [(name, np.arange(200) < 200 * share) for name, share in shares.items()]
+    scores.write_scores(folder, [scores.make_scores(name, names, names, right, np.ones(200)) for name, right in rows])
     write_json(folder / "report.json", {"accuracy": accuracy})
     finish(folder, "assess@classify", {}, {"finetuned/assistant": PINNED})
 
