@@ -6,8 +6,9 @@ can tell, MLflow where it cannot; nothing is handed out before its digest is che
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -36,12 +37,7 @@ def list_versions(name: str) -> list[Version]:
 
 def list_models() -> list[str]:
     """The names of all registered models but their ledgers. Raises RegistryError."""
-    store = find_store()
-    found = look.names(store)
-    if found is None:
-        with explained(store):
-            found = sorted(str(model.name) for model in connect(store).search_registered_models(max_results=1000))
-    return [name for name in found if not name.endswith(LEDGER_SUFFIX)]
+    return [name for name in _names() if not name.endswith(LEDGER_SUFFIX)]
 
 
 def read_ledger_quickly(name: str, application: str = "") -> Ledger:
@@ -62,7 +58,7 @@ def champion(name: str, application: str = "") -> Version | None:
     digest = read_ledger_quickly(name, application).champion_digest
     if not digest:
         return None
-    return look.with_digest(list_versions(name), digest) or _raise_lost(name, digest)
+    return look.with_digest(list_versions(name), digest) or _raise_lost(look.subject_of(name, application), digest)
 
 
 def find_version(name: str, which: str = CHAMPION) -> Version:
@@ -103,6 +99,23 @@ def load(name: str, which: str = CHAMPION) -> Contents:
     contents = Contents.below(folder_of(version))
     contents.check(version.digest, f"{name} version {version.number}")
     return contents
+
+
+def _applications_of(name: str) -> list[str]:
+    """The applications of a model that have a ledger of their own."""
+    names = _names()
+    found = (re.fullmatch(f"({re.escape(name)}-(.+)){LEDGER_SUFFIX}", one) for one in names)
+    # Another model may be called like an application of this one; its ledger is its own.
+    return [match[2] for match in found if match and match[1] not in names]
+
+
+def _names() -> list[str]:
+    store = find_store()
+    found = look.names(store)
+    if found is None:
+        with explained(store):
+            found = sorted(str(model.name) for model in connect(store).search_registered_models(max_results=1000))
+    return found
 
 
 def ui_command(port: int = 5000) -> list[str]:
@@ -157,28 +170,30 @@ def rollback(name: str, which: str | None = None, application: str = "") -> Entr
 
 
 def find_faults(name: str) -> Iterator[str]:
-    """What is wrong with the ledger, the champion, or a version behind another alias of a model, in words."""
-    yield from _find_faults_of_champion(name)
-    yield from _find_faults_behind_aliases(name)
+    """What is wrong with a ledger, a champion, or a version behind another alias of a model, in words."""
+    applications = ["", *_applications_of(name)]
+    for application in applications:
+        yield from _find_faults_of_champion(name, application)
+    yield from _find_faults_behind_aliases(name, {look.alias_of(application) for application in applications})
 
 
-def _find_faults_of_champion(name: str) -> Iterator[str]:
+def _find_faults_of_champion(name: str, application: str) -> Iterator[str]:
+    alias = look.alias_of(application)
     try:
-        known = read_ledger_quickly(name)
+        known = read_ledger_quickly(name, application)
         if not known.champion_digest:
             return
-        versions = list_versions(name)
-        shown = look.with_alias(versions, CHAMPION)
+        shown = look.with_alias(list_versions(name), alias)
         if shown is None or shown.digest != known.champion_digest:
-            yield f"the alias champion names {f'version {shown.number}' if shown else 'nobody'}, the ledger another"
-        load(name)
+            yield f"the alias {alias} names {f'version {shown.number}' if shown else 'nobody'}, the ledger another"
+        load(name, alias)
     except RegistryError as error:
         yield _in_words(error)
 
 
-def _find_faults_behind_aliases(name: str) -> Iterator[str]:
+def _find_faults_behind_aliases(name: str, of_champions: Set[str]) -> Iterator[str]:
     for version in list_versions(name):
-        for alias in set(version.aliases) - {CHAMPION}:
+        for alias in set(version.aliases) - of_champions:
             try:
                 load(name, alias)
             except RegistryError as error:
