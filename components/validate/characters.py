@@ -21,7 +21,7 @@ from components.core.utf8 import character
 # Columns of what is counted, beside all characters; a pattern for each.
 LETTER, CONTROL, REPLACEMENT = 1, 2, 3
 _PATTERNS = {LETTER: r"\p{L}", CONTROL: r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]", REPLACEMENT: "\ufffd"}
-_CODE_POINTS, _SURROGATES = 0x110000, range(0xD800, 0xE000)
+_CODE_POINTS, _SURROGATES = 0x110000, slice(0xD800, 0xE000)
 
 
 def count_characters(texts: pa.Array) -> NDArray[np.int64]:
@@ -34,11 +34,10 @@ def count_characters(texts: pa.Array) -> NDArray[np.int64]:
 @cache
 def _classes() -> NDArray[np.uint8]:
     """The class of each code point; 0 for those of none."""
-    points = [point for point in range(_CODE_POINTS) if point not in _SURROGATES]
-    characters, classes = pl.Series(list(map(chr, points))), np.zeros(_CODE_POINTS, np.uint8)
-    places = np.array(points)
+    points, classes = np.delete(np.arange(_CODE_POINTS), _SURROGATES), np.zeros(_CODE_POINTS, np.uint8)
+    characters = pl.Series([points.astype("<u4").tobytes().decode("utf-32-le")]).str.split("").explode()
     for number, pattern in _PATTERNS.items():
-        classes[places[characters.str.contains(pattern).to_numpy()]] = number
+        classes[points[characters.str.contains(pattern).to_numpy()]] = number
     return classes
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ FILE = "profile.json"
 _DIGITS, _RANGES = 6, 64
 Shares = dict[str, float]
 Counts = npt.NDArray[np.int64]
+Lengths = TypeVar("Lengths", pl.Series, pl.Expr)
 
 
 class SourceProfile(BaseModel):
@@ -106,30 +107,33 @@ def _variation(one: Shares, other: Shares) -> float:
     return sum(sorted(_differences(one, other))) / 2
 
 
-def powers_of_two(lengths: pl.Series) -> pl.Series:
+def powers_of_two(lengths: Lengths) -> Lengths:
     """The power of two at or below each length; 0 for an empty one."""
     return lengths.cast(pl.Float64).clip(1).log(2).floor().cast(pl.Int64)
 
 
 def _sources(measured: pl.DataFrame, dropped: Mapping[str, Mapping[str, int]], length: str) -> dict[str, SourceProfile]:
-    named = measured.with_columns(pl.col("source").fill_null(""), length=pl.col(length))
-    parts = {str(name): part for (name,), part in named.partition_by("source", as_dict=True).items()}
+    keys = pl.col("source", "language").fill_null(""), powers_of_two(pl.col(length)).alias("power")
+    counts = measured.lazy().group_by(keys).len("num").collect(engine="streaming")
+    parts = {str(name): part for (name,), part in counts.partition_by("source", as_dict=True).items()}
     return {name: _source(part, dropped.get(name, {}), measured.height) for name, part in sorted(parts.items())}
 
 
 def _source(part: pl.DataFrame, dropped: Mapping[str, int], total: int) -> SourceProfile:
-    received = part.height + sum(dropped.values())
+    num_documents = int(part["num"].sum())
+    received = num_documents + sum(dropped.values())
     return SourceProfile(
-        share=round(part.height / total, _DIGITS),
-        lengths=_shares(powers_of_two(part["length"])),
-        languages=_shares(part["language"].fill_null("")),
+        share=round(num_documents / total, _DIGITS),
+        lengths=_shares(part, "power"),
+        languages=_shares(part, "language"),
         rules={reason: round(num / received, _DIGITS) for reason, num in sorted(dropped.items())},
     )
 
 
-def _shares(values: pl.Series) -> Shares:
-    counts = values.rename("value").value_counts().sort("value")
-    return {str(value): round(num / len(values), _DIGITS) for value, num in counts.iter_rows()}
+def _shares(part: pl.DataFrame, column: str) -> Shares:
+    counts = part.group_by(column).agg(pl.col("num").sum()).sort(column)
+    total = int(part["num"].sum())
+    return {str(value): round(num / total, _DIGITS) for value, num in counts.iter_rows()}
 
 
 def _dropped(subject: Path) -> dict[str, dict[str, int]]:

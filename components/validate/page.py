@@ -131,8 +131,8 @@ def _quantiles(values: pl.Series) -> list[object]:
 
 
 def _sources(measured: pl.DataFrame) -> Html:
-    named = measured.group_by(pl.col("source").fill_null("(not stated)")).len()
-    counts = list(named.sort(["len", "source"], descending=[True, False]).iter_rows())
+    named = measured.lazy().group_by(pl.col("source").fill_null("(not stated)")).len()
+    counts = list(named.collect(engine="streaming").sort(["len", "source"], descending=[True, False]).iter_rows())
     bars = [Interval(name, count) for name, count in counts[:_SOURCES]]
     if others := counts[_SOURCES:]:
         bars.append(Interval(f"{number(len(others))} others", sum(count for _, count in others)))

@@ -84,10 +84,10 @@ def _judge_texts(
     from components.validate.judge import judge
     from components.validate.verdict import judge_quarantine
 
+    profile, section = drift.describe(measured, subject), page.texts_section(measured)
     findings = judge(measured, "doc_id", suite)
     findings.append(judge_quarantine(findings, measured.height, config.max_quarantined_share))
-    profile = drift.describe(measured, subject)
-    return _tell(name, config, measured.height, findings, profile, page.texts_section(measured), output)
+    return _tell(name, config, measured.height, findings, profile, section, output)
 
 
 def _tell(
