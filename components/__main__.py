@@ -185,13 +185,14 @@ def _run(order: Order) -> None:
 def _attest(order: Order) -> Path:
     """Prepare what the version says of its origin: the stage itself, behind its walls, cannot see all that."""
     from components.core.keys import believe, load_key
-    from components.provenance import attest, exposure
+    from components.provenance import attest, exposure, lessons
     from components.provenance.place import place_of
 
     key, name = load_key(), str(order.config().model_dump()["name"])
     version = attest.Order(name, order.inputs, DATA, Path(), CODE_ROOT)
     believe(key.public_key())
     index = exposure.index_trainings(exposure.INDEX, DATA, version.ends["model"], _first_steps)
+    index += lessons.index_finetunings(exposure.INDEX, DATA, version.ends, _first_steps_of_examples)
     return attest.attest(version, key, index, place_of(version.digest))
 
 
@@ -207,6 +208,13 @@ def _first_steps(values: Mapping[str, Any], tokens: Path, checks: Path, model: P
     from components.train.exposure import first_steps
 
     return first_steps(params.parse(values, TrainConfig, "the record of a training"), tokens, checks, model)
+
+
+def _first_steps_of_examples(values: Mapping[str, Any], folders: Mapping[str, Path]) -> Mapping[str, int]:
+    from components.train.config import FinetuneConfig
+    from components.train.exposure import first_steps_of_examples
+
+    return first_steps_of_examples(params.parse(values, FinetuneConfig, "the record of a fine-tuning"), **folders)
 
 
 def _order(options: argparse.Namespace) -> Order:

@@ -1,8 +1,8 @@
-"""`pedigree impact`: which versions were trained on a document, a text, a source or everything under a licence.
+"""`pedigree impact`: which versions were trained on a document, a record, a text, a source, or all under a licence.
 
 In: what to look for. Out: every version of every model with what it has to do with it, and the first step that saw
-it. In between: only signed statements and the indexes that they name are believed; a version that cannot tell is
-told as such and never left out.
+it; of the models that were made from it by name. In between: only signed statements and the indexes that they name are
+believed; a version that cannot tell is told as such and never left out.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from components.provenance.exposure import (
     key_of_document,
     key_of_text,
 )
+from components.provenance.lessons import FINETUNED
 from components.provenance.verify import read_signed
 from components.registry import Version, folder_of, list_models, list_versions
 
@@ -32,7 +33,10 @@ _HOW = {COPY: "a copy of it that was kept"}
 
 @dataclass(frozen=True)
 class Seen:
-    """One version with the indexes of its trainings, its own first; ``fault`` says why there are none."""
+    """One version with the indexes of its trainings, its own first, those of what was made from it last.
+
+    ``fault`` says why there are none.
+    """
 
     version: Version
     exposures: Sequence[Exposure] = ()
@@ -106,15 +110,23 @@ def understand(what: str, versions: Sequence[Seen]) -> Question:
 
 
 def answer(question: Question, seen: Seen) -> tuple[bool, str]:
-    """Whether a version was trained on it, and that in words."""
+    """Whether a version, or what was made from it, was trained on it, and that in words."""
     if seen.fault:
         return False, f"cannot tell: {seen.fault}"
-    found = [(number, hit) for number, exposure in enumerate(seen.exposures) if (hit := question.ask(exposure))]
+    answers = [_answer_of_model(question, [exposure for exposure in seen.exposures if not exposure.finetuned])]
+    for exposure in seen.exposures:
+        if exposure.finetuned and (hit := question.ask(exposure)):
+            told = f"{exposure.finetuned}: {_in_words(hit, is_finetuned=True)}"
+            answers.append((hit.first_step is not None, told))
+    return any(is_trained for is_trained, _ in answers), "; ".join(text for _, text in answers)
+
+
+def _answer_of_model(question: Question, trainings: Sequence[Exposure]) -> tuple[bool, str]:
+    found = [(number, hit) for number, exposure in enumerate(trainings) if (hit := question.ask(exposure))]
     if not found:
         return False, "not in its corpus"
     number, hit = next(((n, h) for n, h in found if h.first_step is not None), found[0])
-    parent = " through its parent" if number else ""
-    return hit.first_step is not None, _in_words(hit) + parent
+    return hit.first_step is not None, _in_words(hit) + (" through its parent" if number else "")
 
 
 def _exposures(version: Version, keys: Mapping[str, PublicKey]) -> Iterator[Exposure]:
@@ -123,21 +135,30 @@ def _exposures(version: Version, keys: Mapping[str, PublicKey]) -> Iterator[Expo
     if statement.digest != version.digest:
         raise InputError(str(folder), found=f"a statement of version {statement.digest[:16]}",
                          expected=version.digest, fix="`pedigree run register` attests it anew")  # fmt: skip
-    for resource in statement.predicate.runDetails.byproducts:
-        if resource.name.startswith(BYPRODUCT):
-            yield Exposure(INDEX, resource.name.removeprefix(BYPRODUCT), resource.digest["sha256"])
+    indexes = [(one.name.removeprefix(BYPRODUCT), one.digest["sha256"])
+               for one in statement.predicate.runDetails.byproducts if one.name.startswith(BYPRODUCT)]  # fmt: skip
+    known = {training for training, _ in indexes}
+    for part, digest in statement.predicate.buildDefinition.externalParameters["parts"].items():
+        if part.startswith(FINETUNED) and digest not in known:
+            raise InputError(str(folder), found=f"no index of {part}", expected="one of every training",
+                             fix="`pedigree run register` attests it anew")  # fmt: skip
+    yield from (Exposure(INDEX, training, digest) for training, digest in indexes)
 
 
-def _in_words(hit: Hit | Total) -> str:
+def _in_words(hit: Hit | Total, *, is_finetuned: bool = False) -> str:
     if isinstance(hit, Total):
-        told = f"{hit.seen:,} of {hit.documents:,} documents of its training split seen"
+        what = "documents and records" if is_finetuned else "documents"
+        told = f"{hit.seen:,} of {hit.documents:,} {what} of its training split seen"
         return f"{told}, the first at step {hit.first_step:,}" if hit.first_step is not None else told
     how = f", as {_HOW[hit.kind]}" if hit.kind in _HOW else ""
     if hit.first_step is not None:
         return f"trained on it{how}, first at step {hit.first_step:,}"
     if hit.split == "train":
-        return f"in its training split{how}, reached by no step; its tokenizer was learned from it"
-    return f"held out for {hit.split}{how}" if hit.split else f"in its corpus, set aside before packing{how}"
+        tokenizer = "" if is_finetuned else "; its tokenizer was learned from it"
+        return f"in its training split{how}, reached by no step{tokenizer}"
+    if hit.split:
+        return f"held out for {hit.split}{how}"
+    return "set aside before it learned" if is_finetuned else f"in its corpus, set aside before packing{how}"
 
 
 def _as_in_a_corpus(text: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from components.core.errors import InputError
 from components.core.pages import number
 from components.core.tokens import PACKED_DOCUMENTS
+from components.provenance.chain import TRAINING
 from components.provenance.documents import BOM, CROISSANT, DATASHEET, MODEL_CARD, PAGE
 from components.provenance.exposure import BYPRODUCT, INDEX, Exposure
 from components.provenance.facts import Facts
@@ -59,6 +60,8 @@ def _documents(verified: Verified) -> Iterator[str]:
     archive = Archive(verified.provenance / "dvc.lock", Path("dvc.lock"))
     for resource in verified.statement.predicate.runDetails.byproducts:
         training = resource.name.removeprefix(BYPRODUCT)
+        if verified.chain.records[training].stage != TRAINING:
+            continue  # a fine-tuning: of examples, which it saw
         exposure = Exposure(INDEX, training, resource.digest["sha256"])
         tokens = verified.chain.records[training].inputs["tokens"]
         found = archive.locate(tokens, verified.chain.records[tokens])

@@ -1,7 +1,7 @@
 """Collected records as rooms meet them: rows of other people's tables, each with where it came from.
 
-In: the folder of the ``collect`` stage. Out: the records of one application. In between: columns keep the names and
-values that they were found with; what they mean is said by who uses them.
+In: the folder of the ``collect`` stage. Out: the records, all or of one application. In between: columns keep the names
+and values that they were found with; what they mean is said by who uses them.
 
     records.parquet    columns of ``RECORDS``, in the order in which they were read; ``fields`` is a JSON object
 """
@@ -28,11 +28,12 @@ RECORDS = pa.schema([
 ])  # fmt: skip
 
 
-def read_records(folder: Path, application: str) -> pa.Table:
-    """The records that were collected for an application. Raises InputError."""
+def read_records(folder: Path, application: str | None = None) -> pa.Table:
+    """The records that were collected, all or those for an application. Raises InputError."""
     path = folder / FILE
     try:
-        return pq.read_table(path, filters=[("application", "=", application)]).select(RECORDS.names)
+        filters = [("application", "=", application)] if application else None
+        return pq.read_table(path, filters=filters).select(RECORDS.names)
     except (pa.ArrowInvalid, OSError, KeyError) as error:
         fix = "restore it with `dvc checkout`, or remove the folder and run `pedigree run`"
         raise InputError(str(path), found=str(error), expected="Parquet with records", fix=fix) from None

@@ -4,6 +4,8 @@ In: the corpus, the packed tokens and the first step of each window. Out: two fi
 they lie, and a summary. In between: a document is found by its identity, by its text, or as a copy of a text that
 was kept; the summary names the digest of both files, and a signed statement names the digest of the summary.
 
+What a fine-tuning learned from is indexed in the same way (``components.provenance.lessons``).
+
     places-DIGEST/places.bin    key (16 bytes), row in the training split, kind, sorted by key; one for each corpus
     steps-DIGEST/steps.bin      first step of each document of the training split, or -1; one for each training
     steps-DIGEST/summary.json   documents and first step of each source and licence, and the digests of the files
@@ -14,9 +16,8 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ _KEY_BYTES = 16
 _PLACE = np.dtype([("key", f"V{_KEY_BYTES}"), ("row", "<i4"), ("kind", "u1")])
 _STEP = np.dtype("<i4")
 # Rows of documents that are not in the training split.
-_ELSEWHERE = {"validation": -1, "test": -2, "": -3}
+ELSEWHERE = {"validation": -1, "test": -2, "": -3}
+Place = tuple[bytes, int, int]  # key, row, kind
 _COPY_OF = re.compile(r"\b[0-9a-f]{32}\b")
 
 
@@ -99,6 +101,11 @@ class Exposure:
             return None
         return self._hit(int(self._places[low]["row"]), int(self._places[low]["kind"]))
 
+    @property
+    def finetuned(self) -> str:
+        """The name of the fine-tuned model whose training it was; '' where it was that of the model itself."""
+        return str(self.summary.get("finetuned", ""))
+
     def total(self, by: str, name: str) -> Total | None:
         """What it has to do with a source or a licence (``by``); None when it had no document of it."""
         found = self.summary[by].get(name)
@@ -111,7 +118,7 @@ class Exposure:
 
     def _hit(self, row: int, kind: int) -> Hit:
         if row < 0:
-            return Hit(kind, next(split for split, number in _ELSEWHERE.items() if number == row), None)
+            return Hit(kind, next(split for split, number in ELSEWHERE.items() if number == row), None)
         return Hit(kind, "train", self.first_step(row))
 
 
@@ -129,10 +136,10 @@ def index_trainings(index: Path, data: Path, model: str, window_steps: FirstStep
     found = []
     for digest, record in records.items():
         if record.stage == TRAINING:
-            tokens, checks = (_folder(folders, record.inputs[name], record) for name in ("tokens", "checks"))
+            tokens, checks = (folder_of(folders, record.inputs[name], record) for name in ("tokens", "checks"))
             packed = read_record(tokens).inputs["corpus"]
-            corpus, names = _folder(folders, packed, record), (packed, record.inputs["tokens"])
-            raw = _folder(folders, read_record(corpus).inputs["documents"], record)
+            corpus, names = folder_of(folders, packed, record), (packed, record.inputs["tokens"])
+            raw = folder_of(folders, read_record(corpus).inputs["documents"], record)
             steps = window_steps(record.params, tokens, checks, folders[digest])
             summary = build(index, digest, (raw, corpus, tokens), steps, _licences(corpus), names)
             found.append(Resource(name=f"{BYPRODUCT}{digest}", digest={"sha256": summary}))
@@ -151,15 +158,26 @@ def build(
     """
     split = TokenSplit.open(folders[-1], "train")
     places = digest_of(dict(zip(("corpus", "tokens"), names, strict=True)))
-    folder = index / f"places-{places}"
-    if not (folder / "digest").exists():
-        written = write_rows(folder / PLACES, _places(*folders))
-        write_whole(folder / "digest", written.encode())
     steps = first_steps(split, window_steps)
+    return write_index(index, training, places, lambda: _places(*folders), steps, _totals(split, steps, licences))
+
+
+def write_index(
+    index: Path, training: str, name: str, find: Callable[[], Iterable[Place]], steps: npt.NDArray[np.int64],
+    told: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """Write the two files and the summary of a training, its places (``name``) only where they are not there.
+
+    ``steps`` is the first step of each row or -1; ``told`` goes into the summary, whose digest is returned.
+    """
+    folder = index / f"places-{name}"
+    if not (folder / "digest").exists():
+        written = write_rows(folder / PLACES, _sorted(find()))
+        write_whole(folder / "digest", written.encode())
     summary = {
-        "places": {"name": places, "digest": (folder / "digest").read_text()},
+        "places": {"name": name, "digest": (folder / "digest").read_text()},
         "steps": write_rows(index / f"steps-{training}" / STEPS, steps.astype(_STEP)),
-        **_totals(split, steps, licences),
+        **told,
     }
     write_whole(index / f"steps-{training}" / SUMMARY, canonical_json(summary))
     return sha256_bytes(canonical_json(summary))
@@ -181,12 +199,18 @@ def first_steps(split: TokenSplit, window_steps: npt.NDArray[np.int64]) -> npt.N
     return found
 
 
-def _places(raw: Path, corpus: Path, tokens: Path) -> npt.NDArray[Any]:
-    """The rows of ``places.bin``; of rows with one key the first stays, so what was kept comes before its copies."""
+def _places(raw: Path, corpus: Path, tokens: Path) -> Iterator[Place]:
+    """The places of a training's documents, what was kept before its copies."""
     rows, copies = dict(_rows_of_documents(tokens)), dict(_copies(corpus))
+    yield from _keys_of_corpus(corpus, rows)
+    yield from _keys_of_copies(copies, rows)
+    yield from _keys_of_raw_texts(raw, copies, rows)
+
+
+def _sorted(found: Iterable[Place]) -> npt.NDArray[Any]:
+    """The rows of ``places.bin``; of places with one key the first stays."""
     keys, places_of_keys, kinds = bytearray(), array("i"), bytearray()
-    found = (_keys_of_corpus(corpus, rows), _keys_of_copies(copies, rows), _keys_of_raw_texts(raw, copies, rows))
-    for key, row, kind in chain.from_iterable(found):
+    for key, row, kind in found:
         keys += key
         places_of_keys.append(row)
         kinds.append(kind)
@@ -205,13 +229,13 @@ def _rows_of_documents(tokens: Path) -> Iterator[tuple[str, int]]:
     for name in SPLITS:
         documents = TokenSplit.open(tokens, name).documents().column("doc_id").to_pylist()
         for row, doc_id in enumerate(documents):
-            yield doc_id, row if name == "train" else _ELSEWHERE[name]
+            yield doc_id, row if name == "train" else ELSEWHERE[name]
 
 
-def _keys_of_corpus(corpus: Path, rows: Mapping[str, int]) -> Iterator[tuple[bytes, int, int]]:
+def _keys_of_corpus(corpus: Path, rows: Mapping[str, int]) -> Iterator[Place]:
     for table in read_row_groups(corpus, ["doc_id", "text"]):
         for doc_id, text in zip(table.column("doc_id").to_pylist(), table.column("text").to_pylist(), strict=True):
-            row = rows.get(doc_id, _ELSEWHERE[""])
+            row = rows.get(doc_id, ELSEWHERE[""])
             yield key_of_document(doc_id), row, DOCUMENT
             yield key_of_text(text), row, TEXT
 
@@ -224,15 +248,13 @@ def _copies(corpus: Path) -> Iterator[tuple[str, str]]:
             yield doc_id, kept[0]
 
 
-def _keys_of_copies(copies: Mapping[str, str], rows: Mapping[str, int]) -> Iterator[tuple[bytes, int, int]]:
+def _keys_of_copies(copies: Mapping[str, str], rows: Mapping[str, int]) -> Iterator[Place]:
     for doc_id, kept in copies.items():
         if kept in rows:
             yield key_of_document(doc_id), rows[kept], COPY
 
 
-def _keys_of_raw_texts(
-    raw: Path, copies: Mapping[str, str], rows: Mapping[str, int]
-) -> Iterator[tuple[bytes, int, int]]:
+def _keys_of_raw_texts(raw: Path, copies: Mapping[str, str], rows: Mapping[str, int]) -> Iterator[Place]:
     """Texts as their sources have them, before anything was mended, masked or found to be a copy."""
     for table in read_row_groups(raw, ["doc_id", "text"]):
         for doc_id, text in zip(table.column("doc_id").to_pylist(), table.column("text").to_pylist(), strict=True):
@@ -250,7 +272,8 @@ def _licences(corpus: Path) -> dict[str, str]:
     return found
 
 
-def _folder(folders: Mapping[str, Path], digest: str, record: Record) -> Path:
+def folder_of(folders: Mapping[str, Path], digest: str, record: Record) -> Path:
+    """The folder of an input of a record. Raises InputError where it is not below ``data``."""
     if digest not in folders:
         fix = "`dvc checkout` or `pedigree run` brings it back"
         where, expected = f"stage {record.stage}, input {digest[:16]}", "the artifact that it was made from"
@@ -261,10 +284,11 @@ def _folder(folders: Mapping[str, Path], digest: str, record: Record) -> Path:
 def _totals(split: TokenSplit, steps: npt.NDArray[np.int64], licences: Mapping[str, str]) -> dict[str, Any]:
     sources = np.array(split.documents().column("source").to_pylist(), dtype=object)
     by_licence = np.array([licences.get(source, "") for source in sources.tolist()], dtype=object)
-    return {"sources": _sums(sources, steps), "licences": _sums(by_licence, steps)}
+    return {"sources": sums_by(sources, steps), "licences": sums_by(by_licence, steps)}
 
 
-def _sums(names: npt.NDArray[Any], steps: npt.NDArray[np.int64]) -> dict[str, Any]:
+def sums_by(names: npt.NDArray[Any], steps: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Of each name its rows, those that a step saw, and the first of these."""
     sums = {}
     for name in sorted(set(names.tolist())):
         chosen = steps[names == name]

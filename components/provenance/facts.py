@@ -82,9 +82,12 @@ class Facts:
 
     @cached_property
     def licences(self) -> list[str]:
-        """The licences of the texts that it was trained on, in order."""
-        rows = self.corpus["rows"]
-        return sorted({row["licence"] for row in rows if row["split"] not in ("validation", "test")})
+        """The licences of the texts and records that it and what was made from it were trained on, in order."""
+        rows = (row for row in self.corpus["rows"] if row["split"] not in ("validation", "test"))
+        applications = {name for _, record in self.finetuned for name in record.params["applications"]}
+        collected = (source for _, record in self.chain.of_stage("collect") for source in record.params["sources"])
+        records = (source for source in collected if source["application"] in applications)
+        return sorted({found["licence"] for found in (*rows, *records)})
 
     @property
     def incompatibilities(self) -> list[Finding]:

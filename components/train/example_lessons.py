@@ -15,11 +15,12 @@ import numpy as np
 from components.model.scoring import answer_losses
 from components.model.transformer import Transformer
 from components.tokenizer.codec import Codec
+from components.train.arrangement import arrange, shelves
 from components.train.backends import Batch
 from components.train.config import FinetuneConfig
 from components.train.examples import Examples, make_rows, with_noise
 from components.train.history import VALIDATION
-from components.train.mixture import MOST_WIDTHS, Mixture, Numbers, Stratum, choose_widths, rows_of_batch
+from components.train.mixture import Mixture, Numbers
 from components.train.schedule import validation_windows
 
 
@@ -90,31 +91,13 @@ def plan_lessons(
     lengths = np.concatenate([train.lengths, validation.lengths])
     answers = np.concatenate([train.num_answer_tokens, validation.num_answer_tokens])
     taught = lengths if config.prompt_weight else answers
-    widths = choose_widths(lengths, MOST_WIDTHS, context_tokens)
-    longest = [int(taught[shelf].max()) for shelf in _shelves(widths, lengths)]
+    widths, mixture = arrange(config, train, validation, context_tokens)
+    longest = [int(taught[shelf].max()) for shelf in shelves(widths, lengths)]
     shown = _chosen(validation.applications, config.validation_examples)
-    shelves = _shelves(widths, validation.lengths)
     return ExampleLessons(
-        config, train, validation, list(map(Shape, widths.tolist(), longest)), _mix(config, train, widths),
-        [np.intersect1d(shown, shelf) for shelf in shelves], codec,
+        config, train, validation, list(map(Shape, widths.tolist(), longest)), mixture,
+        [np.intersect1d(shown, shelf) for shelf in shelves(widths, validation.lengths)], codec,
     )  # fmt: skip
-
-
-def _mix(config: FinetuneConfig, train: Examples, widths: Numbers) -> Mixture:
-    strata, rows = [], []
-    multiple = 2 * config.num_accumulations  # two pieces at least, so that two processors share a step
-    for width, shelf in zip(widths.tolist(), _shelves(widths, train.lengths), strict=True):
-        owners = train.applications[shelf]
-        weights = enumerate(config.applications.values())
-        strata.append([Stratum(shelf[owners == place], weight) for place, weight in weights])
-        rows.append(rows_of_batch(config.batch_tokens, width, len(shelf), multiple))
-    return Mixture(config.seed, strata, rows)
-
-
-def _shelves(widths: Numbers, lengths: Numbers) -> list[Numbers]:
-    """The examples of each width: those that fit into it and into none shorter."""
-    places = np.searchsorted(widths, lengths)
-    return [np.flatnonzero(places == shelf) for shelf in range(len(widths))]
 
 
 def _chosen(applications: Numbers, num_wanted: int) -> Numbers:

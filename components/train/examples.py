@@ -34,10 +34,12 @@ class Examples:
     Attributes:
         tokens: of each, end of text, prompt, answer and end of text.
         applications: which each belongs to, by its place in the config.  # [num_examples]
+        identities: by which it is called.
     """
 
     tokens: Sequence[Tokens]
     applications: Numbers
+    identities: Sequence[str]
 
     @property
     def lengths(self) -> Numbers:
@@ -64,6 +66,7 @@ def read_all(names: Sequence[str], examples: Path, checks: Path, codec: Codec, c
     """
     encoded: dict[str, list[Tokens]] = {split: [] for split in SPLITS}
     owners: dict[str, list[int]] = {split: [] for split in SPLITS}
+    called: dict[str, list[str]] = {split: [] for split in SPLITS}
     received, dropped = 0, Counter[str]()
     for place, name in enumerate(names):
         quarantined = _quarantine(name, names, examples, checks)
@@ -72,10 +75,11 @@ def read_all(names: Sequence[str], examples: Path, checks: Path, codec: Codec, c
             kept = list(_usable(table, quarantined, dropped))
             if not kept:
                 raise _empty(examples / name, split, table.num_rows)
-            received += table.num_rows
-            encoded[split] += _encode(table.take(kept), codec, context_tokens)
+            received, table = received + table.num_rows, table.take(kept)
+            encoded[split] += _encode(table, codec, context_tokens)
             owners[split] += [place] * len(kept)
-    train, validation = (Examples(encoded[split], np.array(owners[split], np.int64)) for split in SPLITS)
+            called[split] += table.column("example_id").to_pylist()
+    train, validation = (Examples(encoded[s], np.array(owners[s], np.int64), called[s]) for s in SPLITS)
     return Found(train, validation, Books(received, len(train.tokens) + len(validation.tokens), dropped))
 
 

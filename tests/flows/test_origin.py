@@ -69,7 +69,9 @@ def test_trace_impact_and_withdraw_agree(chain: Workspace) -> None:
     told = chain.pedigree("impact", document).stdout
     assert f"trained on it, first at step {int(step):,}" in told
     assert "1 of 1 versions were trained on it" in told
-    assert "the first at step 0" in chain.pedigree("impact", "BSD-3-Clause").stdout
+    told = chain.pedigree("impact", "BSD-3-Clause").stdout
+    assert "the first at step 0; assistant: " in told
+    assert "documents and records of its training split seen, the first at step 0" in told
     assert chain.pedigree("withdraw", document).stdout.count("Nothing was withdrawn") == 1
     assert not (chain.root / "withdrawn.json").exists()
     told = chain.pedigree("withdraw", document, "--yes").stdout
@@ -96,7 +98,7 @@ def test_a_withdrawal_outlives_a_refresh_and_a_lost_lock(chain: Workspace) -> No
 
 
 def test_a_version_that_cannot_tell_is_told(chain: Workspace) -> None:
-    (summary,) = chain.root.glob(".pedigree/provenance/index/steps-*/summary.json")
+    summary = next(chain.root.glob(".pedigree/provenance/index/steps-*/summary.json"))
     summary.write_text(summary.read_text().replace('"seen"', '"seem"'))
     done = chain.pedigree("impact", "networkx", check=False)
     assert done.returncode == 4

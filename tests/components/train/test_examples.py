@@ -13,6 +13,7 @@ from components.tokenizer.codec import Codec
 from components.train.config import FinetuneConfig
 from components.train.example_lessons import plan_lessons
 from components.train.examples import make_rows, read_all
+from components.train.exposure import first_steps_of_examples
 from components.train.mixture import Mixture, Stratum, choose_widths, rows_of_batch
 from tests.components.train.finetune_world import CONFIG, make_world, write_application
 from tests.components.train.world import CONTEXT, MODEL
@@ -175,3 +176,23 @@ def test_values_that_contradict_each_other_are_refused():
     ):
         with pytest.raises(ValueError, match="valid"):
             FinetuneConfig(**{**CONFIG, **values})
+
+
+def test_the_first_step_of_an_example_is_the_first_whose_batch_holds_its_tokens(world, tmp_path):
+    config = FinetuneConfig(**{**CONFIG, "applications": {"sort": 0.5, "copy": 1.5}})
+    codec, lessons = lessons_of(world, applications=config.applications)
+    (tmp_path / "history.jsonl").write_text("{}\n" * 7)
+    found = first_steps_of_examples(config, **world, finetuned=tmp_path)
+    batches = [lessons.batch(step).windows for step in range(7)]
+    for tokens, _ in lessons.train.tokens:
+        equal = [name for name, other in zip(lessons.train.identities, lessons.train.tokens, strict=True)
+                 if np.array_equal(other.tokens, tokens)]  # fmt: skip
+        held = [step for step, windows in enumerate(batches) if any(is_row(row, tokens, codec) for row in windows)]
+        assert min((found[name] for name in equal if found[name] >= 0), default=-1) == (held[0] if held else -1)
+    assert set(found) == set(lessons.train.identities)
+    assert -1 in found.values()
+    assert "sort-1" not in found
+
+
+def is_row(row, tokens, codec):
+    return np.array_equal(row[: len(tokens)], tokens) and (row[len(tokens) :] == codec.end_of_text).all()
