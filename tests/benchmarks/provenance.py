@@ -145,17 +145,18 @@ def verify_a_gigabyte(root, chain, key) -> None:
 
 
 def refinish(workspace: Path) -> None:
-    """Write the records of the last two stages again, as the runner would for these files."""
+    """Write the records of the model and of what was made from it again, as the runner would for these files."""
     from components.core.records import artifact_digest, describe_files, execution_digest, read_record
 
-    model = workspace / "data" / "train"
-    record = read_record(model).model_copy(update={"files": describe_files(model)})
-    record.save(model)
-    last = workspace / "data" / "evaluate"
-    inputs = {**read_record(last).inputs, "model": artifact_digest(model)}
-    before = read_record(last)
-    execution = execution_digest(before.stage, before.fingerprint, before.params, inputs)
-    before.model_copy(update={"inputs": inputs, "execution": execution}).save(last)
+    data = workspace / "data"
+    record = read_record(data / "train").model_copy(update={"files": describe_files(data / "train")})
+    record.save(data / "train")
+    for name, part, source in (("evaluate", "model", "train"), ("finetune/assistant", "model", "train"),
+                               ("assess/classify", "models/assistant", "finetune/assistant")):  # fmt: skip
+        before = read_record(data / name)
+        inputs = {**before.inputs, part: artifact_digest(data / source)}
+        execution = execution_digest(before.stage, before.fingerprint, before.params, inputs)
+        before.model_copy(update={"inputs": inputs, "execution": execution}).save(data / name)
 
 
 if __name__ == "__main__":
