@@ -68,7 +68,10 @@ def write_data(bar: Bar, root: Path) -> None:
 
 
 def _texts(bar: Bar, placed: Iterable[Placed]) -> Iterable[str]:
-    """What a model reads when it learns: every example of the training part."""
+    """What a model reads when it learns: every example of the training part, or the task's own corpus."""
+    if bar.corpus:
+        yield from bar.corpus()
+        return
     application = APPLICATIONS[bar.application]
     materials = [Material(f"{n:09}", r, "records", "", None, s or None) for n, (s, r) in enumerate(placed)]
     for material, made in application.convert(materials, application.options(**bar.reading)):

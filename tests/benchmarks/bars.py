@@ -3,7 +3,8 @@
 In: the shared data. Out: records with the fields of an application. In between: splits are those that the data comes
 with; where it comes with none, a hash of the text decides, so that the same record is always in the same part. What
 stands in a test part is never learned: records that repeat one are left out of the others. English news and questions
-are lower-cased, as the words of their floor are.
+are lower-cased, as the words of their floor are. Films and intents are numbers: their names are many tokens long, and
+how a name goes on is not what is asked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -35,6 +36,7 @@ class Bar(NamedTuple):
         metric: the figure that counts.
         least: what it must be at least, where the task names a figure; the floors must be beaten either way.
         reading: options under which the application makes the texts that are read before anything is asked.
+        corpus: the texts that are read instead, where the task has no training part.
     """
 
     application: str
@@ -42,6 +44,7 @@ class Bar(NamedTuple):
     metric: str
     least: float | None = None
     reading: Mapping[str, int] = MappingProxyType({})
+    corpus: Callable[[], Iterator[str]] | None = None
 
 
 def _sst2() -> Iterator[Placed]:
@@ -66,15 +69,16 @@ def _thucnews() -> Iterator[Placed]:
 
 def _banking77() -> Iterator[Placed]:
     rows = {part: _table(f"banking77/{part}.csv") for part in ("train", "test")}
+    intents = sorted({row["category"] for row in rows["train"]})
     held = {_plain(row["text"]) for row in rows["test"]}
-    yield from (("test", _question(row)) for row in rows["test"])
+    yield from (("test", _question(row, intents)) for row in rows["test"])
     for row in rows["train"]:
         if _plain(row["text"]) not in held:
-            yield _divide(row["text"], validation=0.05), _question(row)
+            yield _divide(row["text"], validation=0.05), _question(row, intents)
 
 
-def _question(row: Mapping[str, str]) -> Record:
-    return {"text": row["text"].lower(), "label": row["category"]}
+def _question(row: Mapping[str, str], intents: Sequence[str]) -> Record:
+    return {"text": row["text"].lower(), "label": str(intents.index(row["category"]))}
 
 
 def _multi30k() -> Iterator[Placed]:
@@ -97,6 +101,25 @@ def _dialogsum() -> Iterator[Placed]:
 
 def _dialogue(row: Mapping[str, str]) -> Record:
     return {"text": row["dialogue"], "summary": row["summary"]}
+
+
+def _blimp() -> Iterator[Placed]:
+    """Minimal pairs of all paradigms; there is nothing to learn from."""
+    for path in sorted((SHARED_DATA / "blimp_tune").glob("*.jsonl.gz")):
+        for line in _lines(f"blimp_tune/{path.name}"):
+            row = json.loads(line)
+            yield "test", {"good": row["sentence_good"], "bad": row["sentence_bad"]}
+
+
+def _english() -> Iterator[str]:
+    """All the English that the shared data has in whole sentences."""
+    yield from (SHARED_DATA / "tinystories_tune" / "stories.txt").read_text(encoding="utf-8").split("<|endoftext|>")
+    yield from (SHARED_DATA / "wikitext2_valid" / "valid.txt").read_text(encoding="utf-8").split("\n = ")
+    for _, dialogue in _dialogsum():
+        yield f"{dialogue['text']}\n{dialogue['summary']}"
+    yield from (pair["text"] for _, pair in _multi30k())
+    for rows in (_sst2, _agnews):
+        yield from (row["text"] for _, row in rows())
 
 
 def _movielens() -> Iterator[Placed]:
@@ -133,5 +156,6 @@ BARS = {
     "banking77": Bar("classify", _banking77, "accuracy", 0.893),
     "multi30k": Bar("translate", _multi30k, "bleu", 0.3),
     "dialogsum": Bar("summarise", _dialogsum, "rouge_l"),
+    "blimp": Bar("grammar", _blimp, "accuracy", 0.657, corpus=_english),
     "movielens": Bar("recommend", _movielens, "ndcg_10", reading={"history_items": 1000, "train_items": 1}),
 }
