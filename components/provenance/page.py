@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 
 from components.core.pages import Figure, details, figures, mark, number, page, paragraph, section, table, verdict
+from components.core.plots import Interval, interval_chart
 from components.provenance.corpus import total
 from components.provenance.facts import Facts
 from components.provenance.licences import ASKS, kind_of, roll_up
@@ -21,7 +22,8 @@ def render(facts: Facts) -> bytes:
         _verdict(facts),
         _figures(facts),
         section("Scores on held-out documents", _scores(facts)),
-        *([section("Models made from it", _applications(facts))] if facts.finetuned else []),
+        *([section("Models made from it", _finetuned(facts))] if facts.finetuned else []),
+        *([section("Applications, on examples held out", *_applications(facts))] if facts.assessments else []),
         section("What it was trained on", _sources(facts), _objects(facts)),
         section("Licences", *_licences(facts)),
         section("What was dropped and why", _books(facts)),
@@ -53,12 +55,24 @@ def _figures(facts: Facts) -> object:
     return figures(*items)
 
 
-def _applications(facts: Facts) -> object:
+def _finetuned(facts: Facts) -> object:
     rows = [(name, record.params["method"], ", ".join(record.params["applications"]))
             for name, record in facts.finetuned]  # fmt: skip
-    return table(
-        "What each learned to answer; the model card has the scores", ("model", "method", "applications"), rows
-    )
+    return table("What each learned to answer", ("model", "method", "applications"), rows)
+
+
+def _applications(facts: Facts) -> Iterator[object]:
+    """Each figure that a floor was measured by as a picture, then all that have an interval as a table."""
+    rows = [(name, key, report) for name, report in facts.assessments for key in report if f"{key}_low" in report]
+    for name, key, report in rows:
+        if (floor := report.get(f"{key}_floor")) is not None:
+            ours = Interval("this model", report[key], report[f"{key}_low"], report[f"{key}_high"])
+            title = f"{name}: {key.replace('_', ' ')}"
+            yield interval_chart(title, [ours, Interval("best floor", floor)], unit=key.replace("_", " "))
+    told = [(name, key.replace("_", " "), report[key], report[f"{key}_low"], report[f"{key}_high"],
+             report.get(f"{key}_floor")) for name, key, report in rows]  # fmt: skip
+    yield table("Each with its bootstrap interval; a floor is the best of the plain methods on the same examples",
+                ("application", "figure", "value", "from", "to", "floor"), told)  # fmt: skip
 
 
 def _scores(facts: Facts) -> object:
