@@ -35,7 +35,7 @@ def main(sizes: list[int]) -> None:
                 times = []
                 for _ in range(_ROUNDS):
                     if name == "write":
-                        path = _timed(partial(write, Path(folder), {}, state, history, 0), times)
+                        path = _timed(partial(write, Path(folder), {}, state, history), times)
                     else:
                         _timed(partial(read, path, {}), times)
                 wall, processor = (statistics.median(column) for column in zip(*times, strict=True))

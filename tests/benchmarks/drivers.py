@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.flows.toys import Toy, make_toy
-from tests.worlds import Workspace, make_workspace
+from tests.worlds import Workspace, make_workspace, stages_of
 
 _RUNS = 5
 _FEW, _MANY = 2, 12
@@ -23,7 +23,8 @@ def main() -> None:
     """Print every figure."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        print(f"{'nothing to do, debug chain (12 stages)':58} seconds, median of {_RUNS}")
+        title = f"nothing to do, debug chain ({len(stages_of()) + 1} stages)"
+        print(f"{title:58} seconds, median of {_RUNS}")
         for name, seconds in nothing_to_do(root / "chain").items():
             print(f"  {name:56} {seconds:6.2f}")
         print("one trivial stage more, in a row")
