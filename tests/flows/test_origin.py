@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from components.core.files import read_json
 from components.core.keys import believed_keys, public_pem
 from components.provenance.dsse import unseal
+from tests.browser import browsing
 from tests.worlds import Workspace
 
 pytestmark = pytest.mark.slow
@@ -109,6 +110,19 @@ def test_the_card_is_shown_with_its_page(chain: Workspace) -> None:
     told = chain.pedigree("card").stdout
     assert told.startswith("# Model card: pedigree-debug")
     assert "provenance/page.html" in told
+
+
+def test_the_page_of_a_version_shows_its_applications_on_every_screen(chain: Workspace, tmp_path) -> None:
+    page = provenance_of(chain) / "page.html"
+    with browsing(tmp_path / "profile") as browser:
+        for width, is_dark in ((1280, False), (390, True)):
+            browser.show_as(width, 900, is_dark=is_dark)
+            browser.open(page.as_uri())
+            assert browser.value("document.documentElement.scrollWidth") <= width
+            assert browser.value("document.body.innerText").count("best floor") >= 2
+            assert "classify: accuracy" in browser.value("document.body.innerText")
+            browser.picture(tmp_path / f"{width}.png")
+        assert browser.complaints == []
 
 
 def test_a_version_is_made_again_and_signed(chain: Workspace) -> None:
