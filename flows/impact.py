@@ -35,7 +35,7 @@ _HOW = {COPY: "a copy of it that was kept"}
 class Seen:
     """One version with the indexes of its trainings, its own first, those of what was made from it last.
 
-    ``fault`` says why there are none.
+    ``fault`` says why some of them are not there, or all.
     """
 
     version: Version
@@ -86,11 +86,12 @@ def seen_versions() -> Iterator[Seen]:
     keys = believed_keys()
     for name in list_models():
         for version in list_versions(name):
+            exposures, fault = list[Exposure](), ""
             try:
-                exposures = list(_exposures(version, keys))
-                yield Seen(version, exposures, "" if exposures else "its statement names no index")
+                exposures.extend(_exposures(version, keys))
             except PedigreeError as error:
-                yield Seen(version, fault=f"{error.found} ({error.where})")
+                fault = f"{error.found} ({error.where})"
+            yield Seen(version, exposures, fault or ("" if exposures else "its statement names no index"))
 
 
 def understand(what: str, versions: Sequence[Seen]) -> Question:
@@ -111,13 +112,14 @@ def understand(what: str, versions: Sequence[Seen]) -> Question:
 
 def answer(question: Question, seen: Seen) -> tuple[bool, str]:
     """Whether a version, or what was made from it, was trained on it, and that in words."""
-    if seen.fault:
-        return False, f"cannot tell: {seen.fault}"
-    answers = [_answer_of_model(question, [exposure for exposure in seen.exposures if not exposure.finetuned])]
+    trainings = [exposure for exposure in seen.exposures if not exposure.finetuned]
+    answers = [_answer_of_model(question, trainings)] if trainings else []
     for exposure in seen.exposures:
         if exposure.finetuned and (hit := question.ask(exposure)):
             told = f"{exposure.finetuned}: {_in_words(hit, is_finetuned=True)}"
             answers.append((hit.first_step is not None, told))
+    if seen.fault:
+        answers.append((False, f"cannot tell: {seen.fault}"))
     return any(is_trained for is_trained, _ in answers), "; ".join(text for _, text in answers)
 
 
@@ -137,12 +139,12 @@ def _exposures(version: Version, keys: Mapping[str, PublicKey]) -> Iterator[Expo
                          expected=version.digest, fix="`pedigree run register` attests it anew")  # fmt: skip
     indexes = [(one.name.removeprefix(BYPRODUCT), one.digest["sha256"])
                for one in statement.predicate.runDetails.byproducts if one.name.startswith(BYPRODUCT)]  # fmt: skip
+    yield from (Exposure(INDEX, training, digest) for training, digest in indexes)
     known = {training for training, _ in indexes}
     for part, digest in statement.predicate.buildDefinition.externalParameters["parts"].items():
         if part.startswith(FINETUNED) and digest not in known:
             raise InputError(str(folder), found=f"no index of {part}", expected="one of every training",
-                             fix="`pedigree run register` attests it anew")  # fmt: skip
-    yield from (Exposure(INDEX, training, digest) for training, digest in indexes)
+                             fix="`pedigree run` registers versions with all their indexes")  # fmt: skip
 
 
 def _in_words(hit: Hit | Total, *, is_finetuned: bool = False) -> str:
