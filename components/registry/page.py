@@ -44,7 +44,7 @@ def _key_figures(found: Verdict) -> Iterator[Figure]:
         yield Figure(f"{primary.metric}, challenger", primary.challenger)
     if primary.champion is not None:
         yield Figure(f"{primary.metric}, {primary.floor or 'champion'}", primary.champion)
-    if found.detectable is not None:
+    if found.detectable:
         yield Figure("smallest difference these documents show", found.detectable, "in four of five tries")
     yield Figure("look at these documents", found.look, f"intervals of {100 * found.level:.4g} %")
 
@@ -61,7 +61,8 @@ def _charts(found: Verdict) -> Iterator[Html]:
 
 
 def _every_test(found: Verdict) -> Html:
-    columns = ["test", "metric", "challenger", "champion", "worse by", "low", "high", "bound", "state", "would suffice"]
+    rival = "floor" if found.primary.floor else "champion"
+    columns = ["test", "metric", "challenger", rival, "worse by", "low", "high", "bound", "state", "would suffice"]
     return table("Every test of the verdict", columns, map(_row, found.findings))
 
 
