@@ -14,13 +14,16 @@ import json
 import os
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from components.core.crew import Crew
@@ -132,11 +135,13 @@ def _chain(folder: Path, workers: list[int]) -> None:
     _pack(warm, Crew(1))
     print(f"text to packed tokens, {megabytes:.0f} MB, all rules on")
     for count in workers:
-        times = [_time_of_all(partial(part, folder, Crew(count))) for part in (_preprocess, _pack)]
+        with _Memory() as memory:
+            times = [_time_of_all(partial(part, folder, Crew(count))) for part in (_preprocess, _pack)]
         (_, clean), (_, packed) = times
         cpu, wall = times[0][0] + times[1][0], clean + packed
         print(f"{count} worker(s): preprocess {clean:.1f} s, pack {packed:.1f} s, {megabytes / wall:.1f} MB/s, "
-              f"{megabytes / cpu:.1f} MB per CPU second, {_memory()}", flush=True)  # fmt: skip
+              f"{megabytes / cpu:.1f} MB per CPU second, "
+              f"peak {memory.here:.2f} GB here, {memory.worker:.2f} GB of a worker", flush=True)  # fmt: skip
     print(f"kept and dropped: {(folder / 'report.json').read_text()}")
     texts = _sample(folder, 1_000_000)
     if seconds := ask_peer(texts).get("pipeline"):
@@ -159,9 +164,34 @@ def _megabytes(folder: Path) -> float:
     return sum(table["text"].nbytes for table in read_row_groups(folder / "documents", ["text"])) / 1e6
 
 
-def _memory() -> str:
-    peaks = [resource.getrusage(who).ru_maxrss / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return f"peak {peaks[0]:.2f} GB here, {peaks[1]:.2f} GB of the largest worker"
+class _Memory(threading.Thread):
+    """Watches how much memory this process and each of its workers have at most held, in GB.
+
+    What the kernel tells of a child that ended begins with what its parent held when it was born.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.here, self.worker, self._is_over = 0.0, 0.0, threading.Event()
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.1):
+            self.here = max(self.here, _resident(psutil.Process()))
+            self.worker = max([self.worker, *map(_resident, psutil.Process().children(recursive=True))])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.join()
+
+
+def _resident(process: psutil.Process) -> float:
+    with suppress(psutil.Error):
+        return float(process.memory_info().rss) / 1e9
+    return 0.0
 
 
 def _preprocess(folder: Path, crew: Crew) -> None:
