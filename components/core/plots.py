@@ -53,7 +53,7 @@ def interval_chart(title: str, rows: Sequence[Interval], *, unit: str, start: fl
         return _figure(title, Html("<p>No values yet.</p>"))
     ends = [end for row in rows for end in (row.low, row.value, row.high, start) if end is not None]
     ticks = _ticks(min(ends), max(ends))
-    height = len(rows) * _ROW_HEIGHT + 30
+    height = len(rows) * _ROW_HEIGHT + 46
     parts = [*_column_grid(ticks, height, unit), *(_bar(i, row, ticks, start) for i, row in enumerate(rows))]
     words = table(f"{title}: the same in numbers", ["row", unit, "low", "high"], rows)
     return _figure(title, _svg(title, height, parts), details("Numbers", words))
@@ -109,10 +109,10 @@ def _frame(across: Sequence[float], up: Sequence[float], x: str, y: str) -> Iter
 def _column_grid(ticks: Sequence[float], height: float, unit: str) -> Iterator[str]:
     for tick in ticks:
         px = _across(tick, ticks)
-        yield f'<path class="grid" d="M{px:.1f} 0V{height - 26:.1f}"/>'
+        yield f'<path class="grid" d="M{px:.1f} 0V{height - 42:.1f}"/>'
         anchor = "start" if tick == ticks[0] else "end" if tick == ticks[-1] else "middle"
-        label = f"{number(tick)} {unit}" if tick == ticks[-1] else number(tick)
-        yield _text(px, height - 8, label, anchor)
+        yield _text(px, height - 24, number(tick), anchor)
+    yield _text(_across(ticks[-1], ticks), height - 6, unit, "end")
 
 
 def _bar(index: int, row: Interval, ticks: Sequence[float], start: float | None) -> str:

@@ -276,7 +276,7 @@ def _in_words(primary: Finding) -> str:
     against += f" of the floor, {primary.floor}" if primary.floor else ""
     return (
         f"{primary.metric} {primary.challenger:.4f}{against}, difference {found.value:+.4f} ({found.low:+.4f} to "
-        f"{found.high:+.4f}) on {found.num_documents:,} documents, must be below {primary.bound:+g}"
+        f"{found.high:+.4f}) on {found.num_documents:,} documents, must be below {primary.bound:g}"
     )
 
 
