@@ -1,4 +1,4 @@
-"""`pedigree batch`: go on with every prompt of a Parquet table.
+"""`pedigree batch`: go on with every prompt of a Parquet table, or answer every row of one.
 
 In: two addresses and how to write. Out: an exit code, and the table. In between: the work is a Prefect flow, see
 ``flows.batch_flow``; this module imports Prefect only once its server starts.
@@ -14,7 +14,7 @@ from components.serve.batch import BatchOptions
 from flows.server import LocalServer, importing
 
 
-def run_batch(source: str, target: str, *, which: str, column: str, options: dict[str, Any]) -> int:
+def run_batch(source: str, target: str, *, which: str, column: str, application: str, options: dict[str, Any]) -> int:
     """Do it, with a Prefect server of our own where there is none; returns 0. Raises PedigreeError."""
     parsed = params.parse(options, BatchOptions, "the command line")
     # The server takes longest to start, so it starts before Prefect is imported here.
@@ -24,8 +24,8 @@ def run_batch(source: str, target: str, *, which: str, column: str, options: dic
             from flows.supply_chain import send_queued
         server.wait()
         try:
-            num_rows = batch(source, target, which, column, parsed)
+            told = batch(source, target, which, column, application, parsed)
         finally:
             send_queued()
-    print(f"{num_rows} rows: {target}", file=sys.stderr)
+    print(f"{told}: {target}", file=sys.stderr)
     return 0

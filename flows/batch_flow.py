@@ -1,16 +1,18 @@
-"""The flow behind `pedigree batch`: go on with every prompt of a Parquet table, on disk or in S3.
+"""The flow behind `pedigree batch`: go on with every prompt of a Parquet table, or answer every row, on disk or in S3.
 
-In: a table with a column of prompts. Out: the same table with the text, how it ended, what it took and which version
-wrote it. In between: each row group is a task; the output appears whole or not at all; the version is checked byte
-for byte first. Equal tables, options and versions give equal texts.
+In: a table with a column of prompts, or one whose columns are the fields of an application's request. Out: the same
+table with the text, how it ended and what it took, or with the answer, and which version gave it. In between: each row
+group is a task; the output appears whole or not at all; the version is checked byte for byte first. Equal tables,
+options and versions give equal texts.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -19,53 +21,118 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from components.core.errors import InputError, RegistryError
-from components.serve.batch import BatchOptions, BatchWriter
-from components.serve.versions import Identity
+from components.serve.batch import BatchAnswerer, BatchOptions, BatchWriter
+from components.serve.versions import Identity, Opened
 from flows.generate import model_name
 from flows.serve import RegistrySource
 
 
+class Work(Protocol):
+    """What becomes of a row group.
+
+    Attributes:
+        result: the column that is empty where nothing could be made of a row.
+    """
+
+    result: str
+
+    def check(self, schema: pa.Schema, source: str) -> None:
+        """Raises InputError for a table without the columns that are needed."""
+        ...
+
+    def columns(self, group: pa.Table, first_row: int) -> dict[str, pa.Array]:
+        """The new columns; the first row has the number ``first_row`` in the table."""
+        ...
+
+    def close(self) -> None:
+        """End the threads."""
+        ...
+
+
+class Continuing:
+    """Goes on with the prompts of a column."""
+
+    result = "text"
+
+    def __init__(self, opened: Opened, column: str, options: BatchOptions) -> None:
+        self._writer, self._column, self._options = BatchWriter(opened), column, options
+        self.close = self._writer.close
+
+    def check(self, schema: pa.Schema, source: str) -> None:
+        """The column is there and holds texts."""
+        if self._column not in schema.names or not pa.types.is_string(schema.field(self._column).type):
+            fix = "name the column of the prompts with --column"
+            raise _other_columns(source, schema, f"texts in {self._column!r}", fix)
+
+    def columns(self, group: pa.Table, first_row: int) -> dict[str, pa.Array]:
+        """Text, end and tokens."""
+        prompts = [prompt or "" for prompt in group.column(self._column).to_pylist()]
+        results = self._writer.write(prompts, self._options, first_row)
+        return {
+            "text": pa.array([result.text for result in results], pa.string()),
+            "finish_reason": pa.array([result.reason for result in results], pa.string()),
+            "prompt_tokens": pa.array([result.prompt_tokens for result in results], pa.int64()),
+            "completion_tokens": pa.array([result.completion_tokens for result in results], pa.int64()),
+        }
+
+
+class Answering:
+    """Answers each row as a request of an application."""
+
+    result = "answer"
+
+    def __init__(self, opened: Opened, application: str) -> None:
+        self._answerer = BatchAnswerer(opened, application)
+        self.close = self._answerer.close
+
+    def check(self, schema: pa.Schema, source: str) -> None:
+        """Every field that a request must have is a column."""
+        needed = [name for name, field in self._answerer.request.model_fields.items() if field.is_required()]
+        if missing := sorted(set(needed) - set(schema.names)):
+            fix = "name the columns as the fields of a request are called"
+            raise _other_columns(source, schema, f"a column {missing[0]!r}", fix)
+
+    def columns(self, group: pa.Table, first_row: int) -> dict[str, pa.Array]:
+        """The answer as JSON, and what was wrong with a row that has none."""
+        fields = [name for name in self._answerer.request.model_fields if name in group.column_names]
+        answered = self._answerer.answer(group.select(fields).to_pylist())
+        return {
+            "answer": pa.array([one.answer for one in answered], pa.string()),
+            "error": pa.array([one.error for one in answered], pa.string()),
+        }
+
+
 @task(cache_policy=NO_CACHE, persist_result=False)
-def write_group(
-    writer: BatchWriter, table: pa.Table, column: str, options: BatchOptions, first_row: int, identity: Identity
-) -> pa.Table:
-    """One row group with its texts."""
-    results = writer.write([prompt or "" for prompt in table.column(column).to_pylist()], options, first_row)
-    columns: dict[str, list[Any]] = {
-        "text": [result.text for result in results],
-        "finish_reason": [result.reason for result in results],
-        "prompt_tokens": [result.prompt_tokens for result in results],
-        "completion_tokens": [result.completion_tokens for result in results],
-        "model": [identity.model] * len(results),
-        "digest": [identity.digest] * len(results),
-    }
-    kinds = [pa.string(), pa.string(), pa.int64(), pa.int64(), pa.string(), pa.string()]
-    for (name, values), kind in zip(columns.items(), kinds, strict=True):
-        table = table.append_column(name, pa.array(values, kind))
+def write_group(work: Work, table: pa.Table, first_row: int, identity: Identity) -> pa.Table:
+    """One row group with its new columns, and who made them."""
+    told = {"model": identity.model, "digest": identity.digest}
+    named = {name: pa.array([value] * table.num_rows, pa.string()) for name, value in told.items()}
+    for name, column in {**work.columns(table, first_row), **named}.items():
+        table = table.append_column(name, column)
     return table
 
 
 @flow(name="batch", persist_result=False)
-def batch(source: str, target: str, which: str, column: str, options: BatchOptions) -> int:
-    """Write ``target``; returns the number of rows. Raises PedigreeError."""
+def batch(source: str, target: str, which: str, column: str, application: str, options: BatchOptions) -> str:
+    """Write ``target``; returns how many rows there are, in words. Raises PedigreeError."""
     versions = RegistrySource(model_name())
-    identity = _choose(versions, which)
-    writer = BatchWriter(versions.open(identity))
-    with tempfile.TemporaryDirectory() as scratch:
+    identity = _choose(versions, which, application)
+    opened = versions.open(identity)
+    work: Work = Answering(opened, application) if application else Continuing(opened, column, options)
+    with tempfile.TemporaryDirectory() as scratch, closing(work):
         table = pq.ParquetFile(_fetched(source, Path(scratch) / "source.parquet"))
-        _check_column(table.schema_arrow, column, source)
-        done, num_rows = Path(scratch) / "target.parquet", 0
+        work.check(table.schema_arrow, source)
+        done, num_rows, num_empty = Path(scratch) / "target.parquet", 0, 0
         sink: pq.ParquetWriter | None = None
         for group in _groups(table):
-            written = cast("pa.Table", write_group(writer, group, column, options, num_rows, identity))
+            written = cast("pa.Table", write_group(work, group, num_rows, identity))
             sink = sink or pq.ParquetWriter(done, written.schema)
             sink.write_table(written)
-            num_rows += group.num_rows
+            num_rows, num_empty = num_rows + group.num_rows, num_empty + written.column(work.result).null_count
         if sink is not None:
             sink.close()
             _deliver(done, target)
-    writer.close()
-    return num_rows
+    return f"{num_rows} rows" + (f", {num_empty} of them without {work.result}" if num_empty else "")
 
 
 def _groups(table: pq.ParquetFile) -> Iterator[pa.Table]:
@@ -76,8 +143,12 @@ def _groups(table: pq.ParquetFile) -> Iterator[pa.Table]:
         yield table.schema_arrow.empty_table()
 
 
-def _choose(versions: RegistrySource, which: str) -> Identity:
+def _choose(versions: RegistrySource, which: str, application: str) -> Identity:
+    """The version; who names an alias means ``ALIAS-APPLICATION`` in an application, where there is such an alias."""
     known = versions.list()
+    for identity in known:
+        if application and f"{which}-{application}" in identity.aliases:
+            return identity
     for identity in known:
         if which in identity.aliases or which == str(identity.number) or identity.digest == which:
             return identity
@@ -86,10 +157,8 @@ def _choose(versions: RegistrySource, which: str) -> Identity:
                         fix="name one of these, or run `pedigree run`")  # fmt: skip
 
 
-def _check_column(schema: pa.Schema, column: str, source: str) -> None:
-    if column not in schema.names or not pa.types.is_string(schema.field(column).type):
-        raise InputError(source, found=f"the columns {', '.join(schema.names)}", expected=f"texts in {column!r}",
-                         fix="name the column of the prompts with --column")  # fmt: skip
+def _other_columns(source: str, schema: pa.Schema, expected: str, fix: str) -> InputError:
+    return InputError(source, found=f"the columns {', '.join(schema.names)}", expected=expected, fix=fix)
 
 
 def _fetched(source: str, scratch: Path) -> Path:

@@ -240,16 +240,21 @@ def _add_batch(commands: Any) -> None:
         from flows.batch import run_batch
 
         values = {"num_tokens": options.tokens, "temperature": options.temperature, "seed": options.seed}
-        return run_batch(options.source, options.target, which=options.version, column=options.column, options=values)
+        return run_batch(options.source, options.target, which=options.version, column=options.column,
+                         application=options.application, options=values)  # fmt: skip
 
     text = """
 SOURCE and TARGET are Parquet files here or in S3 (s3://bucket/key). TARGET gets the columns of SOURCE and the texts;
 each row's text depends on the version, the options and its row number alone.
+
+With --application each row is a request: its columns are called as the fields of the application's HTTP route are.
+TARGET gets the answer as JSON in the column answer, or what is wrong with the row in the column error.
 """
-    parser = _add(commands, "batch", command, "go on with every prompt of a table", text)
-    parser.add_argument("source", metavar="SOURCE", help="a Parquet table with prompts")
+    parser = _add(commands, "batch", command, "go on with every prompt of a table, or answer every row", text)
+    parser.add_argument("source", metavar="SOURCE", help="a Parquet table with prompts or requests")
     parser.add_argument("target", metavar="TARGET", help="the table to write")
     parser.add_argument("--column", default="prompt", help="the column of the prompts (default: prompt)")
+    parser.add_argument("--application", default="", metavar="NAME", help="answer rows, such as classify")
     parser.add_argument("--version", default="champion", help="alias, number or digest (default: champion)")
     parser.add_argument("--tokens", type=int, default=100, help="most tokens of a text (default: 100)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0 takes the likeliest token (default: 0.8)")

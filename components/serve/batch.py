@@ -1,21 +1,24 @@
-"""Many prompts at once without a server: what a flow writes into a table.
+"""Many prompts, or many requests of an application, at once without a server: what a flow writes into a table.
 
-In: prompts, options, a loaded version. Out: one result per prompt, in their order. In between: all slots are kept
-busy. A prompt's text depends on the version, the options, the seed and its row number alone, so a table that is cut
-into groups in another way, or done again, reads the same.
+In: prompts and options, or requests; a loaded version. Out: one result for each, in their order. In between: all slots
+are kept busy. A prompt's text depends on the version, the options, the seed and its row number alone, an answer on
+the version and the request, so a table that is cut into groups in another way, or done again, reads the same.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from components.applications import Body
+from components.core.errors import InputError
 from components.core.stage import Config
 from components.model.decoding import Choice, load_weights
+from components.serve.applications import learn, respond_all
 from components.serve.engine import Engine, Order, Ticket
 from components.serve.text import TextReader
 from components.serve.versions import Opened
@@ -40,6 +43,14 @@ class Result:
     reason: Reason
     prompt_tokens: int
     completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A response as JSON, or what is wrong with the request."""
+
+    answer: str | None
+    error: str | None
 
 
 class BatchWriter:
@@ -80,6 +91,44 @@ class BatchWriter:
             if not isinstance(item, str):
                 text, count = text + reader.add(item.number), count + 1
         return Result(text + reader.end(), _named(reason), len(tokens), count)
+
+
+class BatchAnswerer:
+    """A version that answers requests of one application. Raises InputError when it never learned that."""
+
+    def __init__(self, opened: Opened, name: str) -> None:
+        known = {learned.asked.application: learned for learned in opened.applications}
+        if name not in known:
+            raise InputError("--application", found=f"{name!r}", expected=f"one of: {', '.join(known) or 'none'}",
+                             fix="name one that the version learned, or fine-tune it for this one")  # fmt: skip
+        config, weights = load_weights(known[name].model)
+        self._engine = Engine(config, weights, num_slots=1, wake=lambda _tickets: None)
+        self._skill = learn(known[name], Codec.load(opened.tokenizer), self._engine)
+
+    @property
+    def request(self) -> type[Body]:
+        """The type of a request."""
+        return self._skill.application.request
+
+    def answer(self, rows: Sequence[Mapping[str, object]]) -> list[Answered]:
+        """The response to each row that is a request, as JSON; of every other one what is wrong with it."""
+        read = [self._read(row) for row in rows]
+        responses = iter(respond_all(self._skill, [one for one in read if not isinstance(one, str)]))
+        return [
+            Answered(None, one) if isinstance(one, str) else Answered(next(responses).model_dump_json(), None)
+            for one in read
+        ]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._engine.close()
+
+    def _read(self, row: Mapping[str, object]) -> Body | str:
+        try:
+            return self.request.model_validate({name: value for name, value in row.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _is_done(ticket: Ticket) -> bool:

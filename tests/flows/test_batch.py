@@ -1,5 +1,7 @@
 """`pedigree batch` over real tables, on disk and in S3."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,6 +32,26 @@ def test_every_row_gets_its_text_however_the_table_is_cut(built, prefect_url, tm
     assert len({row["digest"] for row in rows}) == 1
 
 
+def test_every_row_is_answered_as_a_request_of_an_application(built, prefect_url, tmp_path):
+    texts = ["Return the shortest path between source and target.", None, "模型 🙂", "word " * 500] * 12
+    source, read = tmp_path / "in.parquet", {}
+    for size in (48, 7):
+        pq.write_table(pa.table({"id": list(range(len(texts))), "text": texts}), source, row_group_size=size)
+        done = built.pedigree("batch", str(source), str(tmp_path / "out"), "--application", "classify",
+                              PREFECT_API_URL=prefect_url)  # fmt: skip
+        assert "48 rows, 12 of them without answer" in done.stdout
+        read[size] = pq.read_table(tmp_path / "out").to_pylist()
+    assert read[48] == read[7]
+    for row in read[7]:
+        if row["text"] is None:
+            assert (row["answer"], row["error"]) == (None, "text: Field required")
+        else:
+            answer = json.loads(row["answer"])
+            assert max(answer["probabilities"], key=answer["probabilities"].get) == answer["label"]
+            assert sum(answer["probabilities"].values()) == pytest.approx(1)
+            assert (row["error"], row["model"]) == (None, "pedigree-debug@1")
+
+
 def test_a_table_in_s3_is_read_and_written_there(built, prefect_url, tmp_path):
     import boto3
     from moto.server import ThreadedMotoServer
@@ -54,7 +76,9 @@ def test_a_table_in_s3_is_read_and_written_there(built, prefect_url, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [(["none.parquet"], 4, "no such file"), (["in.parquet", "--column", "id"], 4, "texts in 'id'"),
-     (["in.parquet", "--version", "99"], 8, "no version '99'")],
+     (["in.parquet", "--version", "99"], 8, "no version '99'"),
+     (["in.parquet", "--application", "poems"], 4, "one of: answer, classify"),
+     (["in.parquet", "--application", "classify"], 4, "a column 'text'")],
 )  # fmt: skip
 def test_a_mistake_is_told_and_no_table_is_left(built, prefect_url, tmp_path, arguments, code, told):
     write_table(tmp_path / "in.parquet", ["a"])
