@@ -38,15 +38,17 @@ class Node:
 def open_repo() -> Iterator[Any]:
     """DVC's repository, locked. Raises WorkspaceError with DVC's reason when DVC cannot work here."""
     from dvc.exceptions import DvcException
+    from dvc.parsing import ResolveError
     from dvc.repo import Repo, lock_repo
+
+    from components.__main__ import check_params
 
     try:
         with Repo(".", _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
     except DvcException as error:
-        from components.__main__ import check_params
-
-        check_params()  # first: DVC tells of a value that params.yaml lacks by the template that it was for
+        if isinstance(error, ResolveError):  # it tells of a value that params.yaml lacks by the template it was for
+            check_params()
         fix = "mend that file; `pedigree doctor` looks at the rest"
         raise WorkspaceError("dvc.yaml", found=_one_line(error), expected="what DVC can read", fix=fix) from error
 

@@ -17,18 +17,21 @@ def toy(tmp_path: Path) -> Toy:
 
 
 @pytest.fixture
-def project(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """The diamond as this process's current folder, its surroundings prepared."""
+def project(toy: Toy) -> Iterator[Toy]:
+    """The diamond as this process's current folder, in surroundings of its own, which are gone after the test."""
     from flows.environment import prepare
 
-    for name, value in toy.environment().items():
-        monkeypatch.setenv(name, value)
-    for name in ("SHELL", "NO_PROXY", "DVC_SITE_CACHE_DIR", "PREFECT_API_URL"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(toy.root)
-    prepare()
-    return toy
+    before, environment = Path.cwd(), dict(os.environ)
+    os.chdir(toy.root)
+    try:
+        os.environ.clear()
+        os.environ.update(toy.environment())
+        prepare()
+        yield toy
+    finally:
+        os.chdir(before)
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")
