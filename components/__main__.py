@@ -64,7 +64,7 @@ def stages(values: Mapping[str, Any]) -> list[str]:
     found = []
     for name in ROOMS:
         if name.endswith("@"):
-            found += [name + key for key in _keys(values, stage(name).section.partition(".")[0])]
+            found += [name + key for key in _keys(values, _family(name))]
         else:
             found.append(name)
     return found
@@ -72,7 +72,11 @@ def stages(values: Mapping[str, Any]) -> list[str]:
 
 def families() -> set[str]:
     """The sections of params.yaml whose keys make a stage each; with no key there is none."""
-    return {stage(name).section.partition(".")[0] for name in ROOMS if name.endswith("@")}
+    return {_family(name) for name in ROOMS if name.endswith("@")}
+
+
+def _family(name: str) -> str:
+    return stage(name).section.partition(".")[0]
 
 
 def _keys(values: Mapping[str, Any], section: str) -> Iterable[str]:

@@ -146,12 +146,10 @@ def _groups(table: pq.ParquetFile) -> Iterator[pa.Table]:
 def _choose(versions: RegistrySource, which: str, application: str) -> Identity:
     """The version; who names an alias means ``ALIAS-APPLICATION`` in an application, where there is such an alias."""
     known = versions.list()
-    for identity in known:
-        if application and f"{which}-{application}" in identity.aliases:
-            return identity
-    for identity in known:
-        if which in identity.aliases or which == str(identity.number) or identity.digest == which:
-            return identity
+    for name in [f"{which}-{application}", which] if application else [which]:
+        for identity in known:
+            if name in identity.aliases or name in {str(identity.number), identity.digest}:
+                return identity
     names = ", ".join(identity.model for identity in known) or "none yet"
     raise RegistryError("the model registry", found=f"no version {which!r}", expected=f"one of: {names}",
                         fix="name one of these, or run `pedigree run`")  # fmt: skip

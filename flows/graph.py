@@ -41,13 +41,13 @@ def open_repo() -> Iterator[Any]:
     from dvc.parsing import ResolveError
     from dvc.repo import Repo, lock_repo
 
-    from components.__main__ import check_params
-
     try:
         with Repo(".", _wait_for_lock=True) as repo, lock_repo(repo):
             yield repo
     except DvcException as error:
         if isinstance(error, ResolveError):  # it tells of a value that params.yaml lacks by the template it was for
+            from components.__main__ import check_params
+
             check_params()
         fix = "mend that file; `pedigree doctor` looks at the rest"
         raise WorkspaceError("dvc.yaml", found=_one_line(error), expected="what DVC can read", fix=fix) from error

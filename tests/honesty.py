@@ -28,7 +28,6 @@ CHECKS = frozenset({
 })  # fmt: skip
 PREPARE = frozenset({"prepare@answer", "prepare@classify"})
 ASSISTANT = frozenset({"finetune@assistant", "assess@answer", "assess@classify"})
-TRAINER = frozenset({"train", "finetune@assistant"})
 TENSORS = ASSISTANT | {"train", "evaluate"}
 REGISTRY = frozenset({"register", "promote"})
 ALL = SOURCES | CHECKS | PREPARE | TENSORS | REGISTRY | {"preprocess", "tokenizer", "pack"}

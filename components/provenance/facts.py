@@ -55,7 +55,7 @@ class Facts:
         """Name and record of each model that was made from it."""
         return self._parts("finetuned/")
 
-    @property
+    @cached_property
     def assessments(self) -> list[tuple[str, dict[str, Any]]]:
         """Each application that those were scored in, with its report."""
         return [(name, dict(evidence.read_reports(self.folder, self.ends[f"assessments/{name}"]).get("report", {})))

@@ -63,16 +63,15 @@ def _finetuned(facts: Facts) -> object:
 
 def _applications(facts: Facts) -> Iterator[object]:
     """Each figure that a floor was measured by as a picture, then all that have an interval as a table."""
-    rows = [(name, key, report) for name, report in facts.assessments for key in report if f"{key}_low" in report]
-    for name, key, report in rows:
-        if (floor := report.get(f"{key}_floor")) is not None:
-            ours = Interval("this model", report[key], report[f"{key}_low"], report[f"{key}_high"])
-            title = f"{name}: {key.replace('_', ' ')}"
-            yield interval_chart(title, [ours, Interval("best floor", floor)], unit=key.replace("_", " "))
-    told = [(name, key.replace("_", " "), report[key], report[f"{key}_low"], report[f"{key}_high"],
-             report.get(f"{key}_floor")) for name, key, report in rows]  # fmt: skip
+    rows = [(name, key.replace("_", " "), report[key], report[f"{key}_low"], report[f"{key}_high"],
+             report.get(f"{key}_floor"))
+            for name, report in facts.assessments for key in report if f"{key}_low" in report]  # fmt: skip
+    for name, figure, *ours, floor in rows:
+        if floor is not None:
+            intervals = [Interval("this model", *ours), Interval("best floor", floor)]
+            yield interval_chart(f"{name}: {figure}", intervals, unit=figure)
     yield table("Each with its bootstrap interval; a floor is the best of the plain methods on the same examples",
-                ("application", "figure", "value", "from", "to", "floor"), told)  # fmt: skip
+                ("application", "figure", "value", "from", "to", "floor"), rows)  # fmt: skip
 
 
 def _scores(facts: Facts) -> object:

@@ -102,7 +102,8 @@ def make_rows(
         learned = np.flatnonzero(told)
         places[row, : len(learned)], weights[row, : len(learned)] = learned, told[learned]
     owners = examples.applications[numbers]
-    weights /= (np.bincount(owners, weights.sum(axis=1)) / np.maximum(np.bincount(owners), 1))[owners][:, None]
+    mean_weight = np.bincount(owners, weights.sum(axis=1)) / np.maximum(np.bincount(owners), 1)  # of a row, [A]
+    weights /= mean_weight[owners, None]
     return windows, Answers(places, (weights * weights.size / weights.sum()).astype(np.float32))
 
 

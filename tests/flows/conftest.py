@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,38 +20,34 @@ def toy(tmp_path: Path) -> Toy:
 @pytest.fixture
 def project(toy: Toy) -> Iterator[Toy]:
     """The diamond as this process's current folder, in surroundings of its own, which are gone after the test."""
-    from flows.environment import prepare
-
-    before, environment = Path.cwd(), dict(os.environ)
-    os.chdir(toy.root)
-    try:
-        os.environ.clear()
-        os.environ.update(toy.environment())
-        prepare()
+    with _inside(toy):
         yield toy
-    finally:
-        os.chdir(before)
-        os.environ.clear()
-        os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that all toy projects may use: each of its own would cost twenty seconds."""
+
+    with ExitStack() as stack:
+        with _inside(make_toy(tmp_path_factory.mktemp("server") / "toy")):
+            server = stack.enter_context(LocalServer())
+            url = server.wait()
+        yield url
+        os.environ["PREFECT_API_URL"] = url  # the end of the server takes it away
+
+
+@contextmanager
+def _inside(toy: Toy) -> Iterator[None]:
+    """This process in a toy's folder with its surroundings; both are as before afterwards."""
     from flows.environment import prepare
 
-    toy = make_toy(tmp_path_factory.mktemp("server") / "toy")
     before, environment = Path.cwd(), dict(os.environ)
-    os.chdir(toy.root)
     try:
+        os.chdir(toy.root)
+        os.environ.clear()
+        os.environ.update(toy.environment())
         prepare()
-        with LocalServer() as server:
-            url = server.wait()
-            os.environ.clear()
-            os.environ.update(environment)
-            os.chdir(before)
-            yield url
-            os.environ["PREFECT_API_URL"] = url
+        yield
     finally:
         os.chdir(before)
         os.environ.clear()
