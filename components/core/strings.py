@@ -10,15 +10,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
-
-def arrow_texts(texts: pl.Series) -> pa.Array:
-    """A column of texts as Arrow's large strings in one piece."""
-    return texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def text_buffers(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from components.core import canaries
 from components.core.documents import RowGroup
 from components.core.errors import InputError
 from components.core.quarantine import read_quarantine
+from components.core.scratch import write_table
 from components.core.tokens import PACKED_DOCUMENTS, SPLITS
 from components.tokenizer.codec import Codec
 from components.tokenizer.encoder import Encoder
@@ -49,7 +49,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Where a row group's results lie: raw tokens and rows of documents, by split; and what was left out."""
+    """Where a row group's results lie, by split: tokens as they will stand and rows; and how many were left out."""
 
     tokens: dict[str, Path]
     documents: dict[str, Path]
@@ -67,11 +67,10 @@ def encode_group(encoding: Encoding, piece: Piece) -> Encoded:
     for split in SPLITS:
         documents = kept.filter(pc.equal(kept.column("split"), split))
         place = encoding.scratch / f"{piece.number:06d}-{split}"
-        found.tokens[split], found.documents[split] = place.with_suffix(".tokens"), place.with_suffix(".parquet")
-        texts = documents.column("text").combine_chunks()
-        tokens, ends = encoder.encode(texts)
-        tokens.tofile(found.tokens[split])
-        pq.write_table(_rows(documents, np.diff(ends, prepend=0)), found.documents[split], compression="none")
+        found.tokens[split], found.documents[split] = place.with_suffix(".tokens"), place.with_suffix(".arrow")
+        tokens, ends = encoder.encode(documents.column("text").combine_chunks())
+        tokens.astype(tokens.dtype.newbyteorder("<"), copy=False).tofile(found.tokens[split])
+        write_table(_rows(documents, np.diff(ends, prepend=0)), found.documents[split])
     return found
 
 

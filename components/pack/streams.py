@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from components.core.crew import Crew
 from components.core.documents import RowGroup, list_row_groups
 from components.core.errors import InputError
 from components.core.parallel import Workers
 from components.core.quarantine import read_quarantine
-from components.core.tokens import SPLITS, Layout, Tokens
+from components.core.scratch import read_table
+from components.core.tokens import SPLITS, Layout
 from components.pack.config import PackConfig
 from components.pack.encoding import Encoded, Encoding, Piece, encode_group
 from components.pack.writer import SplitWriter
@@ -42,7 +42,7 @@ def write_streams(
         writers = {s: stack.enter_context(SplitWriter(output, s, dtype, config.shard_tokens)) for s in SPLITS}
         workers = stack.enter_context(Workers(crew))
         for encoded in workers.map(encode_group, encoding, list(_pieces(config, corpus)), "encoding"):
-            _append(encoded, writers, dtype)
+            _append(encoded, writers)
             seen += encoded.num_quarantined
     if seen != num_quarantined:
         found = f"{num_quarantined} quarantined documents, {seen} of them in the corpus"
@@ -74,10 +74,9 @@ def _training_rows(group: RowGroup) -> Rows:
     return np.flatnonzero(is_training.to_numpy())
 
 
-def _append(encoded: Encoded, writers: dict[str, SplitWriter], dtype: str) -> None:
+def _append(encoded: Encoded, writers: dict[str, SplitWriter]) -> None:
     for split, writer in writers.items():
-        path = encoded.tokens[split]
-        tokens: Tokens = np.fromfile(path, dtype)
-        writer.write(tokens, pq.read_table(encoded.documents[split]))
-        path.unlink()
+        with encoded.tokens[split].open("rb") as tokens:
+            writer.write(tokens, read_table(encoded.documents[split]))
+        encoded.tokens[split].unlink()
         encoded.documents[split].unlink()

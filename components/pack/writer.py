@@ -1,21 +1,21 @@
 """The files of one split, written as its documents come.
 
-In: tokens and rows of documents, in the order of the corpus. Out: ``S-00000.tokens.npy`` …, ``S.offsets.npy``,
-``S.documents.parquet``. In between: tokens go straight to the disk; the header of a shard, which tells its length, is
-written again at its end, into the room that NumPy's format keeps for it.
+In: tokens as they will stand and rows of documents, in the order of the corpus. Out: ``S-00000.tokens.npy`` …,
+``S.offsets.npy``, ``S.documents.parquet``. In between: tokens go straight from file to file; the header of a shard,
+which tells its length, is written again at its end, into the room that NumPy's format keeps for it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.tokens import PACKED_DOCUMENTS, SplitLayout, Tokens, count_windows, shard_name
+from components.core.tokens import PACKED_DOCUMENTS, SplitLayout, count_windows, shard_name
 
 _ROW_GROUP_ROWS = 100_000
 _PIECE_TOKENS = 1 << 22
@@ -30,10 +30,10 @@ class SplitWriter:
         self._lengths: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = []
         self._waiting: pa.Table = PACKED_DOCUMENTS.empty_table()
 
-    def write(self, tokens: Tokens, documents: pa.Table) -> None:
-        """Append documents (columns of ``PACKED_DOCUMENTS``) and all their tokens, end of text included."""
-        for start in range(0, len(tokens), _PIECE_TOKENS):
-            self._append(tokens[start : start + _PIECE_TOKENS])
+    def write(self, tokens: BinaryIO, documents: pa.Table) -> None:
+        """Append documents (columns of ``PACKED_DOCUMENTS``) and all their tokens, little-endian, ends of text too."""
+        while part := tokens.read(self._dtype.itemsize * min(self._room or self._shard_tokens, _PIECE_TOKENS)):
+            self._append(part)
         self._lengths.append(documents.column("num_tokens").to_numpy())
         self._waiting = pa.concat_tables([self._waiting, documents])
         while self._waiting.num_rows >= _ROW_GROUP_ROWS:
@@ -57,16 +57,19 @@ class SplitWriter:
                 self._write_rows(self._waiting.num_rows)
                 self._write_offsets()
 
-    def _append(self, tokens: Tokens) -> None:
-        while len(tokens):
-            if self._written == self._shard_tokens:
-                self._write_header()
-                self._shard.close()
-                self._shard = self._open_shard()
-            part = tokens[: self._shard_tokens - self._written]
-            self._shard.write(part.astype(self._dtype).tobytes())
-            self._num_tokens, self._written = self._num_tokens + len(part), self._written + len(part)
-            tokens = tokens[len(part) :]
+    @property
+    def _room(self) -> int:
+        """How many tokens the shard still takes."""
+        return self._shard_tokens - self._written
+
+    def _append(self, part: bytes) -> None:
+        if not self._room:
+            self._write_header()
+            self._shard.close()
+            self._shard = self._open_shard()
+        self._shard.write(part)
+        num = len(part) // self._dtype.itemsize
+        self._num_tokens, self._written = self._num_tokens + num, self._written + num
 
     def _open_shard(self) -> IO[bytes]:
         number, self._written = self._num_tokens // self._shard_tokens, 0

@@ -19,13 +19,12 @@ import pyarrow as pa
 
 from components.core.documents import DOCUMENTS, REJECTS_SCHEMA
 from components.core.personal import mask
-from components.core.strings import arrow_texts
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.language import identify
 from components.preprocess.mojibake import repair
 from components.preprocess.quality import judge_quality
 from components.preprocess.rules.language import Language
-from components.preprocess.text import normalise
+from components.preprocess.text import arrow_texts, normalise
 
 
 class Cleaned(NamedTuple):

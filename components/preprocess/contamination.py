@@ -38,7 +38,7 @@ def mask_for(num_grams: int) -> np.uint64:
 def join_grams(parts: Sequence[Path], mask: np.uint64) -> Array:
     """The table of the grams in files that each hold those of some documents."""
     found = [grams[grams & mask == ALL] for grams in map(np.load, parts)]
-    return make_table(np.unique(np.concatenate([np.empty(0, np.uint64), *found])))
+    return make_table(np.concatenate([np.empty(0, np.uint64), *found]))
 
 
 def _texts(pinned: PinnedFile) -> Iterator[str]:

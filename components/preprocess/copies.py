@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from components.preprocess.scratch import read_table
+from components.core.scratch import read_table
 from components.preprocess.signatures import Array
 
 _PARTITION_DOCUMENTS = 1 << 21

@@ -28,6 +28,14 @@ class Dropped:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
 
+    @property
+    def by_rule(self) -> dict[str, int]:
+        """How many documents each rule dropped, in the order of the rules."""
+        totals = Counter[str]()
+        for (_, rule), num in self.counts.items():
+            totals[rule] += num
+        return dict(sorted(totals.items()))
+
     def see(self, rejects: pa.Table) -> None:
         """Take some more rejects into account; of their texts only the samples are looked at."""
         reasons = rejects["reason"].to_pylist()

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from components.core.documents import RejectsWriter, count_documents, list_row_groups
+from components.core.documents import count_documents, list_row_groups
 from components.core.files import write_whole
 from components.core.parallel import Workers
 from components.core.stage import Books, Report
@@ -28,19 +28,17 @@ from components.preprocess.pieces import (
     FinishedGroup,
     HeldOut,
     Plan,
+    RejectsPiece,
     ShardPiece,
     clean_group,
     finish_group,
     survey_group,
     weigh_group,
-    write_shard,
+    write_file,
 )
 from components.preprocess.quarantine import read_reasons, refuse_unknown
-from components.preprocess.scratch import read_table
 from components.preprocess.shares import Bytes, limits
 from components.preprocess.split import SPLITS
-
-_REJECTS = ("rejects", "copies-rejects", "late-rejects")
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,12 @@ class Passes:
         cuts = limits(_add(weighed), self.plan.config.max_source_bytes, self.plan.config.mixture)
         finished = list(self.workers.map(finish_group, (self.plan, cuts), numbers, "cutting"))
         self._forget("cleaned")
-        shards = list(_shards([group.num_documents for group in finished], self.plan.config.shard_documents, output))
-        for _ in self.workers.map(write_shard, self.plan, shards, "writing"):
-            pass
+        shards = _shards([group.num_documents for group in finished], self.plan.config.shard_documents, output)
+        # First what takes longest, so that no worker waits for it.
+        files: list[RejectsPiece | ShardPiece] = [RejectsPiece(output), *shards]
+        dropped, *_ = self.workers.map(write_file, self.plan, files, "writing")
         mended = sum((Counter(group.mended) for group in cleaned), Counter())
-        return self._report(documents, output, finished, mended)
+        return self._report(documents, output, finished, mended, dropped)
 
     def _clean(self, documents: Path) -> list[CleanedGroup]:
         groups = list(enumerate(list_row_groups(documents) or [None]))
@@ -97,17 +96,11 @@ class Passes:
             path.unlink()
 
     def _report(
-        self, documents: Path, output: Path, finished: list[FinishedGroup], mended: Mapping[str, int]
+        self, documents: Path, output: Path, finished: list[FinishedGroup], mended: Mapping[str, int], dropped: Dropped
     ) -> Report:
-        dropped = Dropped()
-        with RejectsWriter(output) as rejects:
-            for path in (path for kind in _REJECTS for path in sorted(self.plan.scratch.glob(f"{kind}-[0-9]*"))):
-                table = read_table(path)
-                rejects.write(table)
-                dropped.see(table)
         of_split = sum((Counter(group.of_split) for group in finished), Counter[str]())
         of_source = sum((Counter(group.of_source) for group in finished), Counter[str]())
-        books = Books(count_documents(documents), sum(group.num_documents for group in finished), rejects.dropped)
+        books = Books(count_documents(documents), sum(group.num_documents for group in finished), dropped.by_rule)
         documents_of = {f"{name}_documents": of_split[name] for name in SPLITS}
         text_bytes = sum(group.num_bytes for group in finished)
         report = Report({**documents_of, "text_bytes": text_bytes, **mended}, books)

@@ -7,7 +7,7 @@ In between: every function depends on its arguments alone.
     survey_group   copies dropped, splits and places assigned, held-out grams collected
     weigh_group    training texts that repeat held-out ones dropped, bytes of each source counted
     finish_group   sources cut to their limits, rows as they will stand in the corpus
-    write_shard    one file of the corpus, from the row groups that it takes its rows from
+    write_file     one file of the corpus, from the row groups that it takes its rows from, or that of all rejects
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from components.core.documents import CORPUS, DOCUMENTS, REJECTS_SCHEMA, DocumentWriter, RowGroup
+from components.core.documents import CORPUS, DOCUMENTS, REJECTS_SCHEMA, DocumentWriter, RejectsWriter, RowGroup
 from components.core.pinned import PinnedFile
+from components.core.scratch import read_table, write_table
 from components.preprocess.cleaning import clean
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.contamination import grams_of_sets
 from components.preprocess.copies import Leaf
+from components.preprocess.page import Dropped
 from components.preprocess.quarantine import read_reasons
-from components.preprocess.scratch import read_table, write_table
 from components.preprocess.shares import NUM_PLACES, Bytes, assign_places
 from components.preprocess.signatures import Words, band_keys, collect_grams, count_hits, read_words, sign
 from components.preprocess.split import assign_splits
+
+_REJECTS = ("rejects", "copies-rejects", "late-rejects")
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,32 @@ class ShardPiece:
     output: Path
 
 
-def write_shard(plan: Plan, piece: ShardPiece) -> None:
-    """Write one file of the corpus."""
+@dataclass(frozen=True)
+class RejectsPiece:
+    """The one file of what was dropped, in the order in which it was dropped."""
+
+    output: Path
+
+
+def write_file(plan: Plan, piece: ShardPiece | RejectsPiece) -> Dropped:
+    """Write one file of the output; returns what was dropped where that is what it holds."""
+    if isinstance(piece, RejectsPiece):
+        return _write_rejects(plan, piece.output)
+    _write_shard(plan, piece)
+    return Dropped()
+
+
+def _write_rejects(plan: Plan, output: Path) -> Dropped:
+    dropped = Dropped()
+    with RejectsWriter(output) as rejects:
+        for path in (path for kind in _REJECTS for path in sorted(plan.scratch.glob(f"{kind}-[0-9]*"))):
+            table = read_table(path)
+            rejects.write(table)
+            dropped.see(table)
+    return dropped
+
+
+def _write_shard(plan: Plan, piece: ShardPiece) -> None:
     folder = plan.place("shard", piece.number)
     folder.mkdir()
     with DocumentWriter(folder, plan.config.shard_documents, CORPUS) as writer:

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from components.core.strings import arrow_texts, text_buffers
+from components.core.strings import text_buffers
 from components.preprocess.characters import hashes_of, tables
 from components.preprocess.config import PreprocessConfig
 from components.preprocess.lines import make_rules
@@ -24,6 +24,7 @@ from components.preprocess.measures import MEASURES, Wanted, make_scratch
 from components.preprocess.measures import measure as run_kernel
 from components.preprocess.rules.c4 import PHRASES
 from components.preprocess.rules.limits import Verdicts, judge
+from components.preprocess.text import arrow_texts
 
 Measures = Mapping[str, NDArray[np.float64]]
 

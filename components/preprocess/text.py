@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from components.core.compiling import kernel
-from components.core.strings import arrow_texts, text_buffers
+from components.core.strings import text_buffers
 from components.core.utf8 import character
 
 # Old line ends and page breaks become line feeds; all other control characters (Unicode category Cc) but the
@@ -26,6 +26,11 @@ _LINE_ENDS = "\\r\\n?|[\\x0b\\x0c\\x85]"
 _CONTROLS = "[\\x00-\\x08\\x0e-\\x1f\\x7f-\\x9f]"
 _CODE_POINTS, _SURROGATES = 0x110000, range(0xD800, 0xE000)
 _LOOKED_AT = 0x32000  # behind it hardly a character is assigned; texts that hold one are normalised
+
+
+def arrow_texts(texts: pl.Series) -> pa.Array:
+    """A column of texts as Arrow's large strings in one piece."""
+    return texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def normalise(texts: pa.Array) -> pa.Array:

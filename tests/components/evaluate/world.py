@@ -1,5 +1,7 @@
 """A tiny packed corpus, its tokenizer and a model of random weights, as their stages would leave them."""
 
+import io
+
 import numpy as np
 import pyarrow as pa
 
@@ -51,7 +53,7 @@ def make_tokens(folder, codec, num_documents):
             "num_tokens": pa.array([len(tokens) for tokens in encoded], pa.int64()),
         }, schema=PACKED_DOCUMENTS)  # fmt: skip
         with SplitWriter(folder, name, "uint16", 1 << 20) as writer:
-            writer.write(np.concatenate([np.empty(0, np.uint32), *encoded]), documents)
+            writer.write(io.BytesIO(np.concatenate([[], *encoded]).astype("<u2").tobytes()), documents)
         layouts[name] = writer.layout(32)
     layout = Layout(vocabulary_size=codec.vocabulary_size, context_tokens=32, shard_tokens=1 << 20, dtype="uint16",
                     end_of_text=codec.end_of_text, canaries=NUM_CANARIES, splits=layouts)  # fmt: skip
