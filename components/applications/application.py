@@ -89,6 +89,7 @@ class Application:
             first metric is the one that a gate looks at.
         catalogue: all that can be chosen, out of the same materials; None where that is what is found as answers.
         choices: what a request itself offers to choose from; None where the data says it.
+        excluded: entries of the catalogue that are no answer to a request; None where every entry may be one.
         max_answer_tokens: of an answer that is written.
     """
 
@@ -107,4 +108,12 @@ class Application:
     options: type[Config] = Config
     catalogue: Callable[[Sequence[Material], Any], list[str]] | None = None
     choices: Callable[[Any], list[str]] | None = None
+    excluded: Callable[[Any], list[str]] | None = None
     max_answer_tokens: int = 64
+
+    def excluded_of(self, requests: Sequence[Body], choices: Sequence[str]) -> list[set[int]]:
+        """Numbers of the choices that each request excludes."""
+        if self.excluded is None:
+            return [set() for _ in requests]
+        places = {choice: number for number, choice in enumerate(choices)}
+        return [{places[name] for name in self.excluded(request) if name in places} for request in requests]

@@ -48,6 +48,11 @@ def _ask(request: RecommendRequest) -> str:
     return f"[recommend]\n{items}\n[next]\n"
 
 
+def _excluded(request: RecommendRequest) -> list[str]:
+    """What somebody chose already is not recommended."""
+    return request.history
+
+
 def _respond(ranked: Sequence[tuple[str, float]]) -> RecommendResponse:
     return RecommendResponse(items=[item for item, _ in ranked], probabilities=[chance for _, chance in ranked])
 
@@ -120,4 +125,5 @@ APPLICATION = Application(
     derive=_derive,
     convert=_convert,
     catalogue=_catalogue,
+    excluded=_excluded,
 )

@@ -44,7 +44,7 @@ class Respondent:
             return self._choose(asked, questions)
         losses = self._losses(questions)
         if application.decoding == "rank":
-            return self._rank(asked, questions, losses, config.beam_items)
+            return self._rank(application, asked, questions, losses, config.beam_items)
         room = min(application.max_answer_tokens, self._context // 2)
         written = self._answerer.write(self._prompts(questions, [room] * len(questions)), room)
         texts = [self.codec.decode(tokens).strip() for tokens in written]
@@ -59,15 +59,15 @@ class Respondent:
             _chosen(question, choices, found) for question, choices, found in zip(questions, names, scores, strict=True)
         ]
 
-    def _rank(self, asked: Asked, questions: Sequence[Question], losses: Sequence[float], count: int) -> list[Said]:
+    def _rank(
+        self, application: Application, asked: Asked, questions: Sequence[Question], losses: Sequence[float], count: int
+    ) -> list[Said]:
         catalogue = Catalogue(self._encode(asked.choices), self.codec.end_of_text)
         prompts = self._prompts(questions, [catalogue.longest] * len(questions))
-        ranked = self._answerer.rank(prompts, catalogue, count)
+        requests = [application.request.model_validate(question.request) for question in questions]
+        ranked = self._answerer.rank(prompts, catalogue, count, application.excluded_of(requests, asked.choices))
         names = [tuple(asked.choices[number] for number, _ in found) for found in ranked]
-        return [
-            Said(ranked=without_history(question, found), loss_nats=loss)
-            for question, found, loss in zip(questions, names, losses, strict=True)
-        ]
+        return [Said(ranked=found, loss_nats=loss) for found, loss in zip(names, losses, strict=True)]
 
     def _losses(self, questions: Sequence[Question]) -> list[float]:
         """−log p of each right answer, ended; of one that is too long for the context, of its first half of it."""
@@ -85,12 +85,6 @@ class Respondent:
 
     def _encode(self, texts: Sequence[str]) -> list[Tokens]:
         return [tokens.tolist() for tokens in self.codec.encode_all(texts)]
-
-
-def without_history(question: Question, ranked: Sequence[str]) -> tuple[str, ...]:
-    """What is recommended but for what was chosen already."""
-    history = set(question.request.get("history", ()))
-    return tuple(item for item in ranked if item not in history)
 
 
 def _chosen(question: Question, choices: Sequence[str], scores: np.ndarray) -> Said:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from components.assess.answers import Respondent, without_history
+from components.assess.answers import Respondent
 from components.assess.questions import Question, Said
 
 Questions = Sequence[Question]
@@ -80,7 +80,7 @@ def _first_sentence(_learned: Questions, asked: Questions, _model: Respondent) -
 def _popularity(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
     counts = Counter(item for basket in _baskets(learned) for item in basket)
     ranked = sorted(counts, key=lambda item: (-counts[item], item))
-    return [Said(ranked=without_history(question, ranked)[:_RECOMMENDED]) for question in asked]
+    return [Said(ranked=_without_history(question, ranked)[:_RECOMMENDED]) for question in asked]
 
 
 def _item_neighbours(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
@@ -104,7 +104,7 @@ def _neighbours(question: Question, items: Sequence[str], place: dict[str, int],
         return ()
     together = np.asarray(scaled.T @ scaled[:, history].sum(axis=1)).ravel()
     best = np.argsort(-together, kind="stable")[: _RECOMMENDED + len(history)]
-    return without_history(question, [items[number] for number in best])[:_RECOMMENDED]
+    return _without_history(question, [items[number] for number in best])[:_RECOMMENDED]
 
 
 def _n_gram(learned: Questions, asked: Questions, model: Respondent) -> list[Said]:
@@ -130,6 +130,11 @@ def _baskets(questions: Questions) -> list[set[str]]:
     for question in questions:
         baskets.setdefault(question.group, set()).update([*question.request.get("history", ()), question.answer])
     return list(baskets.values())
+
+
+def _without_history(question: Question, ranked: Sequence[str]) -> tuple[str, ...]:
+    history = set(question.request.get("history", ()))
+    return tuple(item for item in ranked if item not in history)
 
 
 def _longest(question: Question) -> str:

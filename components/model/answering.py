@@ -10,7 +10,7 @@ An answer's probability is that of its tokens and of the end of text behind them
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -92,16 +92,19 @@ class Answerer:
 
         return self._spread(prompts, work, _SLOTS)
 
-    def rank(self, prompts: Sequence[Tokens], catalogue: Catalogue, count: int) -> list[Ranked]:
+    def rank(
+        self, prompts: Sequence[Tokens], catalogue: Catalogue, count: int, excluded: Sequence[Collection[int]]
+    ) -> list[Ranked]:
         """The likeliest entries of a catalogue with their log p, found by beam search (Graves 2012, section 2.5).
 
-        The beam is ``count`` wide, so what is found is not always all of the very likeliest.
+        The beam is ``count`` wide, so what is found is not always all of the very likeliest. Each prompt excludes some
+        entries.
         """
 
-        def work(decoder: Decoder, part: Sequence[Tokens]) -> list[Ranked]:
-            return [_rank(decoder, prompt, catalogue, count) for prompt in part]
+        def work(decoder: Decoder, part: Sequence[tuple[Tokens, Collection[int]]]) -> list[Ranked]:
+            return [_rank(decoder, prompt, catalogue, count, without) for prompt, without in part]
 
-        return self._spread(prompts, work, count)
+        return self._spread(list(zip(prompts, excluded, strict=True)), work, count)
 
     def _spread(
         self, items: Sequence[Item], work: Callable[[Decoder, Sequence[Item]], list[Result]], num_slots: int
@@ -176,7 +179,7 @@ def _write(decoder: Decoder, prompts: Sequence[Tokens], max_tokens: int, end_of_
     return [list(takewhile(lambda token: token != end_of_text, tokens[:max_tokens])) for tokens in written]
 
 
-def _rank(decoder: Decoder, prompt: Tokens, catalogue: Catalogue, count: int) -> Ranked:
+def _rank(decoder: Decoder, prompt: Tokens, catalogue: Catalogue, count: int, excluded: Collection[int]) -> Ranked:
     """Beam search: every beam has a slot and reads its whole path again, which is shorter than what it would copy."""
     decoder.open(0, _GREEDY)
     _read(decoder, [_Row(*row, 0) for row in _given(prompt, 0)])
@@ -188,7 +191,8 @@ def _rank(decoder: Decoder, prompt: Tokens, catalogue: Catalogue, count: int) ->
             for slot, beam in enumerate(beams)
             for token, given, position in _given([prompt[-1], *beam.path, _NONE], len(prompt) - 1)
         ]  # fmt: skip
-        candidates = sorted(_steps(beams, _last_logits(decoder, rows)), key=lambda beam: -beam.score)[:count]
+        longer = [beam for beam in _steps(beams, _last_logits(decoder, rows)) if beam.node.entry not in excluded]
+        candidates = sorted(longer, key=lambda beam: -beam.score)[:count]
         found += [(beam.node.entry, beam.score) for beam in candidates if beam.node.entry >= 0]
         beams = [beam for beam in candidates if beam.node.entry < 0]
         worst = sorted((score for _, score in found), reverse=True)[count - 1 : count]

@@ -155,7 +155,7 @@ async def respond(skill: Skill, request: Body, bell: Bell, seconds: float) -> Ma
         return await _written(skill, prompt, bell, seconds)
     try:
         async with asyncio.timeout(seconds), skill.places:
-            (ranked,) = await asyncio.to_thread(_ranked, skill, [prompt])
+            (ranked,) = await asyncio.to_thread(_ranked, skill, [request], [prompt])
     except TimeoutError:
         raise too_slow("The answer took longer than this server allows.", 504) from None
     return {
@@ -170,16 +170,17 @@ def respond_all(skill: Skill, requests: Sequence[Body]) -> list[BaseModel]:
     """The responses to many requests, each as it would be alone."""
     prompts = [skill.prompt(request) for request in requests]
     if skill.application.decoding != "write":
-        return [skill.application.respond(ranked) for ranked in _ranked(skill, prompts)]
+        return [skill.application.respond(ranked) for ranked in _ranked(skill, requests, prompts)]
     written = skill.answerer.write(prompts, skill.application.max_answer_tokens)
     return [skill.application.respond([(skill.codec.decode(tokens).strip(), 1.0)]) for tokens in written]
 
 
-def _ranked(skill: Skill, prompts: Sequence[Sequence[int]]) -> list[list[tuple[str, float]]]:
+def _ranked(skill: Skill, requests: Sequence[Body], prompts: Sequence[Sequence[int]]) -> list[list[tuple[str, float]]]:
     """Choices with their probabilities, the likeliest first: of few all, of a catalogue the first ten."""
     names = skill.names
     if skill.catalogue is not None:
-        found = skill.answerer.rank(prompts, skill.catalogue, min(_NUM_RANKED, len(names)))
+        excluded = skill.application.excluded_of(requests, names)
+        found = skill.answerer.rank(prompts, skill.catalogue, min(_NUM_RANKED, len(names)), excluded)
         return [[(names[number], math.exp(chance)) for number, chance in entries] for entries in found]
     scores = skill.answerer.score(prompts, [skill.choices] * len(prompts))
     return [_in_order(names, chances.tolist()) for chances in scores]

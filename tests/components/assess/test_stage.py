@@ -53,7 +53,7 @@ def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, nu
     rows = [
         {
             "example_id": f"{i:032d}", "split": "train" if i < 30 else "test", "group": f"g{i // 2}",
-            "request": json.dumps({"text": f"the {LABELS[i % 3]} {i}", "history": [LABELS[(i + 1) % 3]]}),
+            "request": json.dumps({"history": [LABELS[i % 3 - 1]]} if decoding == "rank" else {"text": LABELS[i % 3]}),
             "prompt": f"the {LABELS[i % 3]} {i}\n" * (40 if i == 35 else 1), "answer": LABELS[i % 3],
             "references": [LABELS[i % 3]], "choices": [], "source": "s", "licence": "MIT", "language": "en",
         }

@@ -67,11 +67,14 @@ def test_a_wide_beam_ranks_a_catalogue_as_scoring_each_entry_does(model: Transfo
     entries = [random.integers(1, 60, length).tolist() for length in random.integers(1, 5, 80)]
     entries = [list(entry) for entry in dict.fromkeys(map(tuple, entries))]
     asked = prompts(6)
-    for prompt, ranked in zip(asked, answerer.rank(asked, Catalogue(entries, END), 60), strict=True):
-        exact = answerer.score([prompt], [entries])[0]
-        best = np.argsort(-exact, kind="stable")[:10].tolist()
-        assert [number for number, _ in ranked[:10]] == best
-        assert [score for _, score in ranked[:10]] == pytest.approx(exact[best], abs=2e-3)
+    exact = [answerer.score([prompt], [entries])[0] for prompt in asked]
+    best = [np.argsort(-scores, kind="stable")[:12].tolist() for scores in exact]
+    for excluded in ([[]] * 6, [numbers[:2] for numbers in best]):
+        ranked = answerer.rank(asked, Catalogue(entries, END), 60, excluded)
+        for scores, numbers, without, found in zip(exact, best, excluded, ranked, strict=True):
+            expected = [number for number in numbers if number not in without][:10]
+            assert [number for number, _ in found[:10]] == expected
+            assert [score for _, score in found[:10]] == pytest.approx(scores[expected], abs=2e-3)
 
 
 def test_what_one_prompt_gets_does_not_depend_on_the_others(answerer: Answerer) -> None:

@@ -74,6 +74,10 @@ def test_ranking_gives_the_likeliest_of_a_catalogue(server):
     assert set(found["answer"]["items"]) <= set(TAUGHT["recommend"])
     chances = found["answer"]["probabilities"]
     assert chances == sorted(chances, reverse=True)
+    chosen = found["answer"]["items"][:3]
+    others = ask(server, "recommend", {"history": chosen}).json()["answer"]["items"]
+    assert len(others) == 10
+    assert not set(others) & set(chosen)
 
 
 def test_writing_gives_the_likeliest_tokens_with_what_else_they_could_have_been(server, expected):
