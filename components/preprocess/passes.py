@@ -7,7 +7,7 @@ numbers for each row group and 65,536 for each source, never a table of the docu
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -30,6 +30,7 @@ from components.preprocess.pieces import (
     Plan,
     RejectsPiece,
     ShardPiece,
+    Weights,
     clean_group,
     finish_group,
     survey_group,
@@ -37,7 +38,7 @@ from components.preprocess.pieces import (
     write_file,
 )
 from components.preprocess.quarantine import read_reasons, refuse_unknown
-from components.preprocess.shares import Bytes, limits
+from components.preprocess.shares import NUM_PLACES, Bytes, limits
 from components.preprocess.split import SPLITS
 
 
@@ -60,7 +61,6 @@ class Passes:
         weighed = self.workers.map(weigh_group, (self.plan, self._held_out(surveyed)), numbers, "weighing")
         cuts = limits(_add(weighed), self.plan.config.max_source_bytes, self.plan.config.mixture)
         finished = list(self.workers.map(finish_group, (self.plan, cuts), numbers, "cutting"))
-        self._forget("cleaned")
         shards = _shards([group.num_documents for group in finished], self.plan.config.shard_documents, output)
         # First what takes longest, so that no worker waits for it.
         files: list[RejectsPiece | ShardPiece] = [RejectsPiece(output), *shards]
@@ -90,11 +90,6 @@ class Passes:
             np.save(path, join_grams(parts, mask), allow_pickle=False)
         return HeldOut(path, int(mask))
 
-    def _forget(self, kind: str) -> None:
-        """Remove files that no later pass reads, so that the scratch folder holds the corpus about once."""
-        for path in self.plan.scratch.glob(f"{kind}-[0-9]*"):
-            path.unlink()
-
     def _report(
         self, documents: Path, output: Path, finished: list[FinishedGroup], mended: Mapping[str, int], dropped: Dropped
     ) -> Report:
@@ -108,11 +103,11 @@ class Passes:
         return report
 
 
-def _add(parts: Iterator[dict[str, Bytes]]) -> dict[str, Bytes]:
-    total: dict[str, Bytes] = {}
+def _add(parts: Iterator[dict[str, Weights]]) -> dict[str, Bytes]:
+    total = defaultdict[str, Bytes](lambda: np.zeros(NUM_PLACES, np.int64))
     for part in parts:
-        for name, places in part.items():
-            total[name] = total[name] + places if name in total else places
+        for name, weights in part.items():
+            np.add.at(total[name], weights.places, weights.num_bytes)
     return total
 
 

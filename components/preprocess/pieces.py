@@ -6,7 +6,7 @@ In between: every function depends on its arguments alone.
     clean_group    texts mended, documents judged one by one, copies made findable
     survey_group   copies dropped, splits and places assigned, held-out grams collected
     weigh_group    training texts that repeat held-out ones dropped, bytes of each source counted
-    finish_group   sources cut to their limits, rows as they will stand in the corpus
+    finish_group   sources cut to their limits, rows chosen that will stand in the corpus
     write_file     one file of the corpus, from the row groups that it takes its rows from, or that of all rejects
 """
 
@@ -33,8 +33,8 @@ from components.preprocess.contamination import grams_of_sets
 from components.preprocess.copies import Leaf
 from components.preprocess.page import Dropped
 from components.preprocess.quarantine import read_reasons
-from components.preprocess.shares import NUM_PLACES, Bytes, assign_places
-from components.preprocess.signatures import Words, band_keys, collect_grams, count_hits, read_words, sign
+from components.preprocess.shares import NUM_PLACES, assign_places
+from components.preprocess.signatures import Array, Words, band_keys, collect_grams, count_hits, read_words, sign
 from components.preprocess.split import assign_splits
 
 _REJECTS = ("rejects", "copies-rejects", "late-rejects")
@@ -108,8 +108,16 @@ class HeldOut:
     mask: int
 
 
-def weigh_group(shared: tuple[Plan, HeldOut], number: int) -> dict[str, Bytes]:
-    """Drop a row group's training texts that repeat held-out ones; returns the bytes of each source by place."""
+@dataclass(frozen=True)
+class Weights:
+    """The place and the bytes of each kept document of a source.  # both [num_documents]"""
+
+    places: Array
+    num_bytes: Array
+
+
+def weigh_group(shared: tuple[Plan, HeldOut], number: int) -> dict[str, Weights]:
+    """Drop a row group's training texts that repeat held-out ones; returns what the rest weighs, by source."""
     plan, held_out = shared
     frame = _kept(plan, "divided", number)
     share, limit = _held_out_share(plan, frame, held_out), plan.config.max_held_out_share
@@ -119,7 +127,10 @@ def weigh_group(shared: tuple[Plan, HeldOut], number: int) -> dict[str, Bytes]:
     frame = frame.with_columns(reason=pl.when(falls).then(reason), detail=pl.when(falls).then(detail))
     write_table(frame.select("row", "split", "place", "reason", "detail").to_arrow(), plan.place("weighed", number))
     kept = frame.filter(pl.col("reason").is_null())
-    return {str(name): _bytes_at(part) for (name,), part in kept.partition_by("source", as_dict=True).items()}
+    return {
+        str(name): Weights(part["place"].to_numpy(), part["text"].str.len_bytes().to_numpy())
+        for (name,), part in kept.partition_by("source", as_dict=True).items()
+    }
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,7 @@ class FinishedGroup:
 
 
 def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> FinishedGroup:
-    """Cut sources to their limits and write a row group as it will stand."""
+    """Cut sources to their limits and write which rows of a row group will stand."""
     plan, limits = shared
     frame = _kept(plan, "weighed", number)
     limit = pl.col("source").replace_strict(limits, default=NUM_PLACES, return_dtype=pl.Int64)
@@ -144,7 +155,7 @@ def finish_group(shared: tuple[Plan, dict[str, int]], number: int) -> FinishedGr
         detail=pl.when(falls).then(told).otherwise("detail"),
     )
     kept = frame.filter(pl.col("reason").is_null())
-    write_table(_table(kept, CORPUS), plan.place("finished", number))
+    write_table(kept.select("row", "split").to_arrow(), plan.place("finished", number))
     write_table(
         _table(frame.filter(pl.col("reason").is_not_null()), REJECTS_SCHEMA), plan.place("late-rejects", number)
     )
@@ -191,7 +202,7 @@ def _write_shard(plan: Plan, piece: ShardPiece) -> None:
     folder.mkdir()
     with DocumentWriter(folder, plan.config.shard_documents, CORPUS) as writer:
         for number, first, num_rows in piece.slices:
-            writer.write(read_table(plan.place("finished", number)).slice(first, num_rows))
+            writer.write(_table(_kept(plan, "finished", number).slice(first, num_rows), CORPUS))
     (only,) = folder.iterdir()
     only.replace(piece.output / f"documents-{piece.number:05d}.parquet")
 
@@ -245,11 +256,6 @@ def _held_out_share(plan: Plan, frame: pl.DataFrame, held_out: HeldOut) -> pl.Se
         return pl.Series(np.zeros(frame.height))
     hits, seen = count_hits(_words(frame), plan.config.gram_words, _table_of(held_out.table), np.uint64(held_out.mask))
     return pl.Series(hits / np.maximum(seen, 1))
-
-
-def _bytes_at(part: pl.DataFrame) -> Bytes:
-    sizes = part["text"].str.len_bytes().to_numpy()
-    return np.bincount(part["place"].to_numpy(), weights=sizes, minlength=NUM_PLACES).astype(np.int64)
 
 
 def _words(frame: pl.DataFrame) -> Words:
