@@ -83,8 +83,7 @@ class Workers:
         self, count: int, function: Callable[..., Result], shared: object, pieces: Sequence[object]
     ) -> Iterator[Result]:
         while self._started < count:
-            self._idle.put(self._open.enter_context(Worker.start(self.crew.station)))
-            self._started += 1
+            self._idle.put(self._start())
 
         def do(piece: object) -> Result:
             worker = self._idle.get()
@@ -99,6 +98,18 @@ class Workers:
                 yield from (future.result() for future in futures)
             finally:
                 threads.shutdown(cancel_futures=True)
+
+    def _start(self) -> Worker:
+        """One worker more; where every processor has its worker, each keeps to its own.
+
+        Polars and Arrow work in a thread while their caller waits, and the kernel woke it where another worker ran.
+        """
+        worker = self._open.enter_context(Worker.start(self.crew.station))
+        processors = sorted(os.sched_getaffinity(0))
+        if self.crew.count >= len(processors):
+            os.sched_setaffinity(worker.process, {processors[self._started % len(processors)]})
+        self._started += 1
+        return worker
 
     def _on_cluster(
         self, function: Callable[..., Result], shared: object, pieces: Sequence[object]
@@ -120,6 +131,7 @@ class Worker:
     """A process that does one piece at a time; it ends when this one does, because their line is cut then."""
 
     line: Connection
+    process: int
 
     @classmethod
     @contextmanager
@@ -133,7 +145,7 @@ class Worker:
         line: Connection = Connection(ours.detach())
         try:
             line.send(station.walls)
-            yield cls(line)
+            yield cls(line, process.pid)
         finally:
             line.close()
             process.kill()

@@ -62,10 +62,9 @@ def encode_group(encoding: Encoding, piece: Piece) -> Encoded:
     _check_splits(piece.group, table)
     table = _with_canaries(table, piece)
     is_aside = pc.is_in(table.column("doc_id"), value_set=_quarantined(encoding.checks))
-    kept = table.filter(pc.invert(is_aside))
-    encoder, found = _encoder(encoding.tokenizer, encoding.dtype), Encoded({}, {}, table.num_rows - kept.num_rows)
+    encoder, found = _encoder(encoding.tokenizer, encoding.dtype), Encoded({}, {}, is_aside.to_pylist().count(True))
     for split in SPLITS:
-        documents = kept.filter(pc.equal(kept.column("split"), split))
+        documents = table.filter(pc.and_not(pc.equal(table.column("split"), split), is_aside))
         place = encoding.scratch / f"{piece.number:06d}-{split}"
         found.tokens[split], found.documents[split] = place.with_suffix(".tokens"), place.with_suffix(".arrow")
         tokens, ends = encoder.encode(documents.column("text").combine_chunks())

@@ -1,10 +1,10 @@
 """Copies and near-copies, found by a shuffle: nobody ever holds a table of all documents.
 
 In: for each row group its documents' identities, digests, MinHash signatures and band keys, in files (``Leaf``).
-Out: for each row group the copies in it and the document that is kept instead. In between: a partition holds the
-documents whose key falls into it, and of those only what shares its key with another is looked at. Of the documents
-that are alike, directly or through others, the one with the smallest ``doc_id`` is kept, whatever the order of the
-input and whoever found the pairs.
+Out: for each row group the copies in it, each with a detail that names the document which is kept instead. In between:
+a partition holds the documents whose key falls into it, and of those only what shares its key with another is looked
+at. Of the documents that are alike, directly or through others, the one with the smallest ``doc_id`` is kept, whatever
+the order of the input and whoever found the pairs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from components.core.scratch import read_table
+from components.core.scratch import read_table, write_table
 from components.preprocess.signatures import Array
 
 _PARTITION_DOCUMENTS = 1 << 21
 # In a crowded bucket a document is compared with that many representatives, then left alone.
 _ROUNDS = 16
 _PAIRS = {"doc_id": pl.String, "group": pl.Int64, "row": pl.Int64, "other": pl.String, "is_exact": pl.Boolean}
-COPIES = {"row": pl.Int64, "kept": pl.String, "reason": pl.String, "detail": pl.String}
+COPIES = {"row": pl.Int64, "reason": pl.String, "detail": pl.String}
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ def find_pairs(search: Search, partition: Partition) -> Path:
 
 
 def settle(search: Search, pairs: Sequence[Path]) -> list[Path]:
-    """For each row group a file of its copies: row, identity kept instead, reason and detail."""
+    """For each row group a file of its copies: row, reason and detail."""
     edges = pl.concat([pl.read_parquet(path) for path in pairs]).unique(maintain_order=False)
     copies = _with_reason(search, _resolve(edges))
-    paths = [search.scratch / f"copies-{number:06d}.parquet" for number in range(len(search.leaves))]
+    paths = [search.scratch / f"copies-{number:06d}" for number in range(len(search.leaves))]
     parts = copies.partition_by("group", as_dict=True)
     empty = pl.DataFrame(schema=COPIES)
     for number, path in enumerate(paths):
-        parts.get((number,), empty).select(list(COPIES)).sort("row").write_parquet(path)
+        write_table(parts.get((number,), empty).select(list(COPIES)).sort("row").to_arrow(), path)
     return paths
 
 

@@ -85,7 +85,7 @@ def survey_group(plan: Plan, piece: tuple[int, Path]) -> int:
     frame = pl.DataFrame(pl.from_arrow(read_table(plan.place("cleaned", number)))).with_row_index("row")
     index = pl.DataFrame(pl.from_arrow(read_table(plan.place("index", number)).select(["digest"])))
     judged = pl.concat([frame.with_columns(pl.col("row").cast(pl.Int64)), index], how="horizontal").join(
-        pl.read_parquet(copies).drop("kept"), on="row", how="left", maintain_order="left"
+        pl.DataFrame(pl.from_arrow(read_table(copies))), on="row", how="left", maintain_order="left"
     )
     kept = _divide(judged.filter(pl.col("reason").is_null()), plan.config)
     write_table(
