@@ -38,8 +38,8 @@ _PIECES_FOR_A_WORKER = 3
 _CONNECT_SECONDS = 30
 # One core each: what libraries spread by themselves would only disturb the other workers.
 _SINGLE = dict.fromkeys(("POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-# pyarrow imports pandas and Numba imports SciPy as soon as they are used: a third of what a worker took to start.
-_UNASKED = ("pandas", "scipy")
+# pyarrow imports pandas, Numba imports SciPy and cffi as soon as they are used: a third of what a worker took to start.
+_UNASKED = ("cffi", "pandas", "scipy")
 # Imports and tables make many objects and no garbage; looking for it after every 700 took a tenth of the start.
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
