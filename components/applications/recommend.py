@@ -20,18 +20,18 @@ from components.applications.texts import excerpt
 from components.core.stage import Config
 from components.core.tokens import SPLITS
 
-_MOST_ITEMS = 1000
+_MOST_ITEMS, _MOST_TOLD = 1000, 50
 
 
 class RecommendOptions(Config):
     """Values of this application."""
 
-    history_items: int = Field(10, description="last choices that a model is told of", ge=1, le=_MOST_ITEMS)
+    history_items: int = Field(10, description="last choices that a request names", ge=1, le=_MOST_ITEMS)
     train_items: int = Field(20, description="last choices of a user that are learned, one example each", ge=1)
 
 
 class RecommendRequest(Body):
-    """What somebody chose so far, the oldest first."""
+    """What somebody chose so far, the oldest first; the model reads the last 50, and none of all is recommended."""
 
     history: list[str] = Field(min_length=1, max_length=_MOST_ITEMS)
 
@@ -44,7 +44,7 @@ class RecommendResponse(Body):
 
 
 def _ask(request: RecommendRequest) -> str:
-    items = "\n".join(excerpt(item) for item in request.history)
+    items = "\n".join(excerpt(item) for item in request.history[-_MOST_TOLD:])
     return f"[recommend]\n{items}\n[next]\n"
 
 

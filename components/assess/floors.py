@@ -11,7 +11,8 @@ very examples that the model may learn from, and is scored by the same metrics o
     lead               the first three lines of the text, or sentences where it has fewer lines
     first_sentence     the first sentence of the text
     popularity         what is chosen most often
-    item_neighbours    what is most often chosen together with the history (cosine, Sarwar et al. 2001, section 3.1)
+    item_neighbours    what is nearest to the last ten of the history: the cosines between an item and the 20 items that
+                       are most like it, summed over those in the history (Sarwar et al. 2001, sections 3.1 and 3.2)
     n_gram             a 5-gram model of prompts and answers (``components.model.ngram``)
 """
 
@@ -30,6 +31,7 @@ from components.assess.questions import Question, Said
 Questions = Sequence[Question]
 Floor = Callable[[Questions, Questions, Respondent], list[Said]]
 _LINES, _RECOMMENDED = 3, 10
+_NEIGHBOURS, _LATEST, _BLOCK_ITEMS = 20, 10, 256
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+")
 _CHINESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
 
@@ -93,17 +95,33 @@ def _item_neighbours(learned: Questions, asked: Questions, _model: Respondent) -
     rows, columns = zip(*pairs, strict=True)
     chosen = csr_array((np.ones(len(pairs)), (rows, columns)), shape=(len(baskets), len(items)))
     lengths = np.sqrt(np.asarray(chosen.sum(axis=0)).ravel())
-    scaled = csr_array(chosen / lengths)
-    return [Said(ranked=_neighbours(question, items, place, scaled)) for question in asked]
+    cosines = _of_the_nearest(csr_array(chosen / lengths))
+    return [Said(ranked=_neighbours(question, items, place, cosines)) for question in asked]
 
 
-def _neighbours(question: Question, items: Sequence[str], place: dict[str, int], scaled: Any) -> tuple[str, ...]:
-    """The items with the largest sum of cosines to those of the history; of equal ones the first by name."""
-    history = [place[item] for item in question.request.get("history", ()) if item in place]
+def _of_the_nearest(scaled: Any) -> Any:
+    """The cosine of each item with those most like it, 0 with all others; some items at once, for want of memory.
+
+    scaled [baskets, items]; the result [items, items], by columns.
+    """
+    from scipy.sparse import csr_array, vstack
+
+    by_item, blocks = csr_array(scaled.T), []
+    for start in range(0, by_item.shape[0], _BLOCK_ITEMS):
+        rows = (by_item[start : start + _BLOCK_ITEMS] @ scaled).toarray()
+        np.fill_diagonal(rows[:, start:], 0)
+        least = np.sort(rows, axis=1)[:, -_NEIGHBOURS:][:, :1]
+        blocks.append(csr_array(np.where(rows >= least, rows, 0)))
+    return vstack(blocks).tocsc()
+
+
+def _neighbours(question: Question, items: Sequence[str], place: dict[str, int], cosines: Any) -> tuple[str, ...]:
+    """The items with the largest sum of cosines to the last of the history; of equal ones the first by name."""
+    history = [place[item] for item in question.request.get("history", ())[-_LATEST:] if item in place]
     if not history:
         return ()
-    together = np.asarray(scaled.T @ scaled[:, history].sum(axis=1)).ravel()
-    best = np.argsort(-together, kind="stable")[: _RECOMMENDED + len(history)]
+    near = np.asarray(cosines[:, history].sum(axis=1)).ravel()
+    best = np.argsort(-near, kind="stable")[: _RECOMMENDED + len(question.request["history"])]
     return _without_history(question, [items[number] for number in best])[:_RECOMMENDED]
 
 

@@ -110,6 +110,17 @@ def test_floors_recommend_what_is_popular_and_what_goes_together_but_nothing_twi
     assert together[1].ranked == ()
 
 
+def test_neighbours_of_the_last_ten_are_recommended_each_among_the_twenty_nearest() -> None:
+    fillers = [f"filler {i}" for i in range(10)]
+    baskets = [["old", "near old"]] * 3 + [["new", f"near new {i:02}"] for i in range(30)] + [["new", "nearest"]] * 3
+    learned = [question(second, {"history": [first]}, str(i)) for i, (first, second) in enumerate(baskets)]
+    asked = question("-", {"history": ["old", "new", *fillers[:9]]})
+    (said,) = say("item_neighbours", learned, [asked])
+    assert said.ranked is not None
+    assert said.ranked[0] == "nearest"
+    assert "near old" not in said.ranked[:2]
+
+
 def test_figures_have_intervals_around_them_and_stand_beside_floors() -> None:
     questions, said, right, _ = labelled()
     config = parse({"num_resamples": 300}, AssessConfig, "test")
