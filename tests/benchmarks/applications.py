@@ -74,7 +74,7 @@ def _texts(bar: Bar, placed: Iterable[Placed]) -> Iterable[str]:
         return
     application = APPLICATIONS[bar.application]
     materials = [Material(f"{n:09}", r, "records", "", None, s or None) for n, (s, r) in enumerate(placed)]
-    for material, made in application.convert(materials, application.options(**bar.reading)):
+    for material, made in application.convert(materials, application.options()):
         if material.split == "train" and isinstance(made, Draft):
             yield application.ask(made.request) + str(made.answer)
 

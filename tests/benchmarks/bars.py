@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 from tests.worlds import SHARED_DATA
@@ -35,15 +34,13 @@ class Bar(NamedTuple):
         read: the records with their splits.
         metric: the figure that counts.
         least: what it must be at least, where the task names a figure; the floors must be beaten either way.
-        reading: options under which the application makes the texts that are read before anything is asked.
-        corpus: the texts that are read instead, where the task has no training part.
+        corpus: the texts that are read before anything is asked, where they are not the examples of the training part.
     """
 
     application: str
     read: Callable[[], Iterator[Placed]]
     metric: str
     least: float | None = None
-    reading: Mapping[str, int] = MappingProxyType({})
     corpus: Callable[[], Iterator[str]] | None = None
 
 
@@ -128,6 +125,14 @@ def _movielens() -> Iterator[Placed]:
         yield "", {"user": row["userId"], "item": row["movieId"], "time": row["timestamp"]}
 
 
+def _films() -> Iterator[str]:
+    """The numbers of each user's films, from which the vocabulary is learned; not in the order of the choices."""
+    films: dict[str, list[str]] = {}
+    for _, row in _movielens():
+        films.setdefault(row["user"], []).append(row["item"])
+    yield from ("\n".join(sorted(numbers, key=int)) for numbers in films.values())
+
+
 def _divide(text: str, *, validation: float, test: float = 0.0) -> str:
     """The part of a text, by its hash."""
     place = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
@@ -157,5 +162,5 @@ BARS = {
     "multi30k": Bar("translate", _multi30k, "bleu", 0.3),
     "dialogsum": Bar("summarise", _dialogsum, "rouge_l"),
     "blimp": Bar("grammar", _blimp, "accuracy", 0.657, corpus=_english),
-    "movielens": Bar("recommend", _movielens, "ndcg_10", reading={"history_items": 1000, "train_items": 1}),
+    "movielens": Bar("recommend", _movielens, "ndcg_10", corpus=_films),
 }
