@@ -32,6 +32,9 @@ from tests.components.serve.world import Server, make_version, publish, running
 SHAPES = {
     "default recipe: 4 layers, 128 wide": ModelConfig(),
     "medium: 6 layers, 384 wide": ModelConfig(width=384, num_layers=6, num_heads=6, feed_forward_width=1536),
+    "GPT-2 small: 12 layers, 768 wide": ModelConfig(
+        vocabulary_size=50257, width=768, num_layers=12, num_heads=12, feed_forward_width=3072
+    ),
 }
 NUM_STREAMS, NUM_TOKENS, PROMPT_TOKENS = 32, 128, 64
 SECONDS_PER_TURN, NUM_TURNS = 0.5, 4
