@@ -111,9 +111,8 @@ class Application:
     excluded: Callable[[Any], list[str]] | None = None
     max_answer_tokens: int = 64
 
-    def excluded_of(self, requests: Sequence[Body], choices: Sequence[str]) -> list[set[int]]:
-        """Numbers of the choices that each request excludes."""
+    def excluded_of(self, requests: Sequence[Body], numbers: Mapping[str, int]) -> list[set[int]]:
+        """Of the choices, by their numbers, those that each request excludes."""
         if self.excluded is None:
             return [set() for _ in requests]
-        places = {choice: number for number, choice in enumerate(choices)}
-        return [{places[name] for name in self.excluded(request) if name in places} for request in requests]
+        return [{numbers[name] for name in self.excluded(request) if name in numbers} for request in requests]

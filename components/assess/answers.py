@@ -65,7 +65,8 @@ class Respondent:
         catalogue = Catalogue(self._encode(asked.choices), self.codec.end_of_text)
         prompts = self._prompts(questions, [catalogue.longest] * len(questions))
         requests = [application.request.model_validate(question.request) for question in questions]
-        ranked = self._answerer.rank(prompts, catalogue, count, application.excluded_of(requests, asked.choices))
+        numbers = {choice: number for number, choice in enumerate(asked.choices)}
+        ranked = self._answerer.rank(prompts, catalogue, count, application.excluded_of(requests, numbers))
         names = [tuple(asked.choices[number] for number, _ in found) for found in ranked]
         return [Said(ranked=found, loss_nats=loss) for found, loss in zip(names, losses, strict=True)]
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -112,6 +113,11 @@ class Skill:
     catalogue: Catalogue | None
     places: asyncio.Semaphore
 
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The place of each answer among ``names``; a catalogue is long, and a request names few of it."""
+        return {name: number for number, name in enumerate(self.names)}
+
     def prompt(self, request: Body) -> list[int]:
         """What the model reads; of a text that is too long, the middle is left out, as in the examples."""
         room = max((len(choice) + 1 for choice in self.choices), default=self.application.max_answer_tokens)
@@ -179,7 +185,7 @@ def _ranked(skill: Skill, requests: Sequence[Body], prompts: Sequence[Sequence[i
     """Choices with their probabilities, the likeliest first: of few all, of a catalogue the first ten."""
     names = skill.names
     if skill.catalogue is not None:
-        excluded = skill.application.excluded_of(requests, names)
+        excluded = skill.application.excluded_of(requests, skill.numbers)
         found = skill.answerer.rank(prompts, skill.catalogue, min(_NUM_RANKED, len(names)), excluded)
         return [[(names[number], math.exp(chance)) for number, chance in entries] for entries in found]
     scores = skill.answerer.score(prompts, [skill.choices] * len(prompts))

@@ -27,7 +27,6 @@ def project(toy: Toy) -> Iterator[Toy]:
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that all toy projects may use: each of its own would cost twenty seconds."""
-
     with ExitStack() as stack:
         with _inside(make_toy(tmp_path_factory.mktemp("server") / "toy")):
             server = stack.enter_context(LocalServer())
