@@ -51,4 +51,4 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 clean: ## remove the environment and all results
-	rm -rf .venv .pedigree data dvc.lock sources.lock.json
+	rm -rf .venv .pedigree data dvc.lock sources.lock.json records.lock.json

@@ -51,7 +51,9 @@ ROOMS = {
     "promote": "registry",
 }
 FINGERPRINT = "fingerprint"
-SOURCES_LOCK, DATA = Path("sources.lock.json"), Path("data")
+# What was pinned of the sources of a stage. Each has a file of its own: a stage runs again when its inputs change.
+PINS = {"ingest": Path("sources.lock.json"), "collect": Path("records.lock.json")}
+DATA = Path("data")
 
 
 def stage(name: str) -> Stage:
@@ -125,7 +127,8 @@ def fingerprint(output: Path) -> list[str]:
     from components.ingest import check_pins
 
     check_params()
-    check_pins(SOURCES_LOCK)
+    for lock in PINS.values():
+        check_pins(lock)
     expose_silent_changes(output.parent)
     _remove_what_the_registry_lost()
     _tidy_collections(output.parent)

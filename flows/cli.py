@@ -162,7 +162,7 @@ def _add_refresh(commands: Any) -> None:
 
         return refresh(is_agreed=options.yes)
 
-    text = "\nShows what is not as sources.lock.json has it, and asks before it pins that.\n"
+    text = "\nShows what is not as sources.lock.json and records.lock.json have it, and asks before it pins that.\n"
     parser = _add(commands, "refresh", command, "look at the sources again", text)
     parser.add_argument("--yes", action="store_true", help="pin what is shown without asking")
 
@@ -396,7 +396,7 @@ def _add_withdraw(commands: Any) -> None:
 
     parser = _add(commands, "withdraw", command, "keep something out of the next corpus", f"""
 Shows which versions were trained on it, which documents would go (copies of a text go with it), and what would run
-again; after a yes, sources.lock.json says that it is withdrawn, and `pedigree run` trains without it.
+again; after a yes, withdrawn.json says that it is withdrawn, and `pedigree run` trains without it.
 {_WHAT}
 """)  # fmt: skip
     parser.add_argument("what", metavar="WHAT", help="a document, a text, a source or a licence")

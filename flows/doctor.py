@@ -126,7 +126,7 @@ def _drivers() -> Iterator[Finding]:
 
 
 def _params() -> Iterator[Finding]:
-    from components.__main__ import SOURCES_LOCK, check_params
+    from components.__main__ import PINS, check_params
     from components.core.errors import PedigreeError
 
     try:
@@ -134,8 +134,13 @@ def _params() -> Iterator[Finding]:
         yield Finding("params.yaml", _GOOD, "every value is one that it may be")
     except PedigreeError as error:
         yield Finding("params.yaml", _BAD, f"{error.where}: {error.found}; expected {error.expected}", error.fix)
-    pinned = SOURCES_LOCK.exists()
-    yield Finding("sources", _GOOD if pinned else _NOTE, "pinned" if pinned else "not pinned yet: the next run does it")
+    missing = [str(path) for path in PINS.values() if not path.exists()]
+    if len(missing) == len(PINS):
+        yield Finding("sources", _NOTE, "not pinned yet: the next run does it")
+    elif missing:
+        yield Finding("sources", _BAD, f"{missing[0]} is missing", "`pedigree refresh` makes it")
+    else:
+        yield Finding("sources", _GOOD, "pinned")
 
 
 def _holder() -> Iterator[Finding]:

@@ -86,7 +86,7 @@ def _write_fingerprints() -> None:
     from flows.refresh import pin_when_absent
 
     if lines := pin_when_absent():
-        print("The sources had never been pinned; sources.lock.json now holds:", *lines, sep="\n", file=sys.stderr)
+        print("The sources had never been pinned; now they are:", *lines, sep="\n", file=sys.stderr)
     keep_fingerprints()
     fingerprint(FINGERPRINTS)
 

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from components.core.errors import GateError, InputError, PedigreeError, WorkspaceError
-from components.core.files import read_json, remove, write_whole
+from components.core.files import remove, write_whole
 from components.core.keys import load_key
 from components.core.lock import STATE
 from components.core.records import RECORD, Record, describe_files, read_record
-from components.provenance.evidence import CODE, LOCKS, SOURCES, raw_objects
+from components.provenance.evidence import CODE, LOCKS, raw_objects
 from components.provenance.place import place_of
 from components.provenance.reproduce import Difference, compare, sign_reproduced
 from components.provenance.verify import Verified
@@ -63,7 +63,7 @@ def prepare(verified: Verified, folder: Path, *, from_raw: bool) -> None:
             write_whole(folder / name, (verified.provenance / name).read_bytes())
     cache = Path(".dvc/cache") if not from_raw else folder / ".dvc/cache"
     write_whole(folder / ".dvc/config", _CONFIG.format(cache=cache.resolve()).encode())
-    for path in (*_raw_files(verified.provenance / SOURCES), _FETCHED):
+    for path in (*_raw_files(verified.provenance), _FETCHED):
         _link(path, folder / path)
 
 
@@ -112,8 +112,8 @@ def _unpack(archive: Path, folder: Path) -> None:
             place.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
-def _raw_files(lock: Path) -> Iterator[Path]:
-    for found in raw_objects(read_json(lock)):
+def _raw_files(provenance: Path) -> Iterator[Path]:
+    for found in raw_objects(provenance):
         if "path" in found:
             yield Path(found["path"])
 

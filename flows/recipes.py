@@ -1,6 +1,6 @@
 """`pedigree recipe`: ready sets of values in infra/recipes, one of which is params.yaml.
 
-In: the name of a recipe. Out: params.yaml and sources.lock.json as that recipe has them.
+In: the name of a recipe. Out: params.yaml and the locks of sources as that recipe has them.
 In between: params.yaml is replaced only when it is, byte for byte, one of the recipes, so no edit is ever lost. Results
 are not touched: DVC keeps those of every recipe and brings them back. The pins of a recipe are kept while another
 is in use.
@@ -68,16 +68,17 @@ def current() -> str | None:
 
 def _exchange_pins(used: str | None, name: str) -> None:
     """Keep the pins of the recipe in use; bring back those of the other, or leave none."""
-    from components.__main__ import SOURCES_LOCK
+    from components.__main__ import PINS
 
     if used == name:
         return
-    if used and SOURCES_LOCK.exists():
-        write_whole(_KEPT / f"{used}.sources.lock.json", SOURCES_LOCK.read_bytes())
-    SOURCES_LOCK.unlink(missing_ok=True)
-    kept = _KEPT / f"{name}.sources.lock.json"
-    if kept.exists():
-        write_whole(SOURCES_LOCK, kept.read_bytes())
+    for lock in PINS.values():
+        if used and lock.exists():
+            write_whole(_KEPT / f"{used}.{lock}", lock.read_bytes())
+        lock.unlink(missing_ok=True)
+        kept = _KEPT / f"{name}.{lock}"
+        if kept.exists():
+            write_whole(lock, kept.read_bytes())
 
 
 def _pin() -> None:
@@ -86,7 +87,7 @@ def _pin() -> None:
 
     embed()
     if lines := pin_when_absent():
-        print("The sources were pinned in sources.lock.json:", *lines, sep="\n")
+        print("The sources were pinned:", *lines, sep="\n")
 
 
 def _first_sentence(path: Path) -> str:

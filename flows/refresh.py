@@ -1,12 +1,14 @@
 """`pedigree refresh`: look at the sources again, show what is not as it was pinned, then pin it.
 
-In: the sources of params.yaml, sources.lock.json where there is one. Out: sources.lock.json.
+In: the sources of params.yaml, sources.lock.json and records.lock.json where they are. Out: both.
 In between: nothing is taken that was not shown; `dvc repro` and `pedigree run` read only what is pinned.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.core.errors import SourceError
@@ -27,7 +29,7 @@ def refresh(*, is_agreed: bool) -> int:
         print(*lines, sep="\n")
         if is_agreed or ask("Pin this?"):
             _take(new)
-            print("Pinned in sources.lock.json; `pedigree run` takes it from there.")
+            print("Pinned in sources.lock.json and records.lock.json; `pedigree run` takes it from there.")
         else:
             print("Nothing was pinned; `pedigree refresh --yes` pins what is shown above.")
     return 0
@@ -43,34 +45,53 @@ def take_changes() -> list[str]:
 
 def pin_when_absent() -> list[str]:
     """Pin the sources when they never were; returns what was pinned, a line each."""
-    from components.__main__ import SOURCES_LOCK
+    from components.__main__ import PINS
 
-    return [] if SOURCES_LOCK.exists() else take_changes()
+    return [] if any(path.exists() for path in PINS.values()) else take_changes()
 
 
-def _look() -> tuple[Lock, list[str]]:
+def _look() -> tuple[dict[Path, Lock], list[str]]:
+    """The locks as they would be now, by their files, and what in them is not as it was pinned, a line each."""
     from components import ingest
-    from components.__main__ import SOURCES_LOCK, check_params, stage
+    from components.__main__ import PINS, check_params, stage
     from components.core import params
 
     check_params()
     values = params.load()
-    config, collected = params.section(values, stage("ingest")), params.section(values, stage("collect"))
+    sections = {name: params.section(values, stage(name)) for name in PINS}
+    configs: dict[str, ingest.IngestConfig | ingest.CollectConfig] = {
+        "ingest": ingest.IngestConfig.model_validate(sections["ingest"]),
+        "collect": ingest.CollectConfig.model_validate(sections["collect"]),
+    }
+    old = {path: _pinned(path) for path in PINS.values()}
+    gone = withdrawn()
+    new = {path: ingest.resolve(configs[name], known=old[path]).withdrawing(gone) for name, path in PINS.items()}
+    ingest.require_one_name_each(new.values())
+    lines = (line for path in new for line in _differences(path, old[path], new[path]))
+    return new, list(dict.fromkeys(lines))  # once what is withdrawn from both
+
+
+def _differences(path: Path, old: Lock | None, new: Lock) -> Iterator[str]:
+    from components.ingest import difference
+
+    if old is None:
+        yield f"+ {path}"
+    yield from difference(old, new)
+
+
+def _pinned(path: Path) -> Lock | None:
+    from components.ingest import read_lock
+
     try:
-        old = ingest.read_lock(SOURCES_LOCK) if SOURCES_LOCK.exists() else None
+        return read_lock(path) if path.exists() else None
     except SourceError as error:
-        print(f"{error.where} cannot be read ({error.found}): everything is pinned anew", file=sys.stderr)
-        old = None
-    records = ingest.CollectConfig.model_validate(collected).sources
-    new = ingest.resolve(ingest.IngestConfig.model_validate(config), known=old, records=records)
-    new = new.model_copy(update={"withdrawn": withdrawn()})
-    return new, ingest.difference(old, new)
+        print(f"{error.where} cannot be read ({error.found}): everything in it is pinned anew", file=sys.stderr)
+        return None
 
 
-def _take(new: Lock) -> None:
-    from components.__main__ import SOURCES_LOCK
-
-    new.save(SOURCES_LOCK)
+def _take(new: Mapping[Path, Lock]) -> None:
+    for path, lock in new.items():
+        lock.save(path)
 
 
 def ask(question: str) -> bool:

@@ -7,15 +7,14 @@ first leaf that fails. In between: no network, and nothing is parsed before its 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components.core.errors import InputError, RegistryError
-from components.core.files import sha256_file
 from components.core.keys import PublicKey, believed_keys, key_id, load_public_key
 from components.core.records import RECORD, artifact_digest
 from components.provenance.chain import Chain, artifacts_below, close, find_records
-from components.provenance.evidence import SOURCES
+from components.provenance.evidence import digests_of_pins, pins_in
 from components.provenance.place import is_attested
 from components.provenance.verify import Verified, verify_stages, verify_version
 from flows.archive import DATA, Archive
@@ -31,9 +30,8 @@ def verify(which: str, key: Path | None = None) -> int:
         verified = open_version(which, believed(key))
         print(f"{verified.name}, version {verified.digest}")
         print(*told_of_signature(verified), sep="\n")
-        lock = verified.provenance / SOURCES
         archive = Archive(verified.provenance / "dvc.lock", Path("dvc.lock"))
-        num_bytes = _verify_chain(verified.chain, archive, lock)
+        num_bytes = _verify_chain(verified.chain, archive, pins_in(verified.provenance))
     seconds = time.monotonic() - begin
     print(f"Verified, back to the raw bytes: {_in_words(num_bytes)} in {seconds:.1f} s.")
     return 0
@@ -81,14 +79,13 @@ def _verify_artifact(folder: Path) -> int:
     """Check a finished stage of the workspace, which nobody signed."""
     folders = {**artifacts_below(DATA), artifact_digest(folder): folder}
     ends = {str(folder): artifact_digest(folder)}
-    pins = Path(SOURCES)
-    chain = close(find_records(folders, ends), ends, sha256_file(pins) if pins.is_file() else "", str(folder))
+    chain = close(find_records(folders, ends), ends, digests_of_pins(Path()), str(folder))
     print(f"{folder}, record {ends[str(folder)]}; an artifact of the workspace, which nobody signed")
     archive = Archive(Path("dvc.lock"), data=folder.parent if folder.is_absolute() else DATA)
-    return _verify_chain(chain, archive, pins)
+    return _verify_chain(chain, archive, pins_in(Path()))
 
 
-def _verify_chain(chain: Chain, archive: Archive, lock: Path) -> int:
+def _verify_chain(chain: Chain, archive: Archive, locks: Sequence[Path]) -> int:
     from components.ingest import read_lock
     from components.ingest.audit import check_bytes
 
@@ -96,7 +93,7 @@ def _verify_chain(chain: Chain, archive: Archive, lock: Path) -> int:
     for record, size in verify_stages(chain, archive.locate):
         print(_line(record.stage, f"{len(record.files)} files", size))
         total += size
-    for name, size in check_bytes(read_lock(lock), Path()):
+    for name, size in (found for lock in locks for found in check_bytes(read_lock(lock), Path())):
         print(_line("raw", f"source {name}", size))
         total += size
     return total

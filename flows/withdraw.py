@@ -1,7 +1,7 @@
 """`pedigree withdraw`: keep a document, a record, a text, a source or all under a licence out of the next training.
 
-In: what to withdraw. Out: withdrawn.json and sources.lock.json, after a yes. In between: nothing is withdrawn that was
-not shown: which versions were trained on it, which documents go, and what runs again. Copies of a text go with it,
+In: what to withdraw. Out: withdrawn.json and the locks of sources, after a yes. In between: nothing is withdrawn that
+was not shown: which versions were trained on it, which documents go, and what runs again. Copies of a text go with it,
 or one of them would take its place.
 
 Covered: the identity of the document, every copy that preprocess dropped in its favour, and the exact text wherever
@@ -51,7 +51,7 @@ def withdraw(what: str, *, is_agreed: bool) -> int:
             print("Nothing was withdrawn; `pedigree withdraw --yes` withdraws what is shown above.")
             return 0
         add(more)
-    print("Withdrawn, in withdrawn.json and sources.lock.json.")
+    print("Withdrawn, in withdrawn.json and the locks of sources.")
     _show_plan()
     return 0
 

@@ -1,7 +1,7 @@
 """withdrawn.json: what may be in no corpus any more, whatever the recipe and however often the sources are pinned.
 
-In: the file, or nothing. Out: what is withdrawn, in ``sources.lock.json`` too. In between: the lock is what ``ingest``
-reads and what DVC compares, so a withdrawal runs again exactly what it must; the file outlives the lock.
+In: the file, or nothing. Out: what is withdrawn, in the locks of sources too. In between: a lock is what its stage
+reads and what DVC compares, so a withdrawal runs again exactly what it must; the file outlives the locks.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def withdrawn() -> Withdrawn:
 
 
 def add(more: Withdrawn) -> None:
-    """Withdraw more, in the file and in the lock."""
+    """Withdraw more, in the file and in the locks."""
     write_json(FILE, (withdrawn() | more).model_dump(mode="json"))
     embed()
 
 
 def embed() -> None:
-    """Let the lock say what is withdrawn, where there is a lock."""
-    from components.__main__ import SOURCES_LOCK
+    """Let each lock say what is withdrawn of its sources, where there is a lock."""
+    from components.__main__ import PINS
     from components.ingest import read_lock
 
-    if SOURCES_LOCK.exists():
-        lock, now = read_lock(SOURCES_LOCK), withdrawn()
-        if lock.withdrawn != now:
-            lock.model_copy(update={"withdrawn": now}).save(SOURCES_LOCK)
+    for path in filter(Path.exists, PINS.values()):
+        lock = read_lock(path)
+        if (now := lock.withdrawing(withdrawn())) != lock:
+            now.save(path)

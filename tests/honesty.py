@@ -22,7 +22,7 @@ from components.__main__ import ROOMS
 from tests.worlds import Workspace, clone_workspace, make_workspace
 
 NOTHING: frozenset[str] = frozenset()
-SOURCES = frozenset({"ingest", "collect"})
+INGEST, COLLECT = frozenset({"ingest"}), frozenset({"collect"})
 CHECKS = frozenset({
     "validate@documents", "validate@corpus", "validate@tokens", "check@answer", "check@classify",
 })  # fmt: skip
@@ -30,7 +30,7 @@ PREPARE = frozenset({"prepare@answer", "prepare@classify"})
 ASSISTANT = frozenset({"finetune@assistant", "assess@answer", "assess@classify"})
 TENSORS = ASSISTANT | {"train", "evaluate"}
 REGISTRY = frozenset({"register", "promote"})
-ALL = SOURCES | CHECKS | PREPARE | TENSORS | REGISTRY | {"preprocess", "tokenizer", "pack"}
+ALL = INGEST | COLLECT | CHECKS | PREPARE | TENSORS | REGISTRY | {"preprocess", "tokenizer", "pack"}
 REFUSED = "refused"
 Answer = frozenset[str] | str
 
@@ -74,6 +74,21 @@ def flip(pattern: str, *, is_silent: bool = False) -> Callable[[Workspace], obje
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     return plant
+
+
+def then(*plants: Callable[[Workspace], object]) -> Callable[[Workspace], object]:
+    """Plant several changes, one after the other."""
+
+    def plant(workspace: Workspace) -> None:
+        for each in plants:
+            each(workspace)
+
+    return plant
+
+
+def pedigree(*arguments: str) -> Callable[[Workspace], object]:
+    """Plant by a command of ours."""
+    return lambda workspace: workspace.pedigree(*arguments)
 
 
 def at(pattern: str, action: Callable[[Path], object]) -> Callable[[Workspace], object]:
@@ -164,6 +179,7 @@ def make_plain(built: Workspace, folder: Path) -> Workspace:
         room = ROOMS.get(stage) or ROOMS[f"{name}@"]
         text = text.replace(f"data/fingerprints/{name}.json", f"components/{room}")
     text = text.replace("sources.lock.json]", "sources.lock.json, corpus]")
+    text = text.replace("records.lock.json]", "records.lock.json, records]")
     (plain.root / "dvc.yaml").write_text(text.replace("    always_changed: true\n", ""))
     plain.dvc("commit", "--force")
     return plain
@@ -175,6 +191,10 @@ def ask(base: Workspace, change: Change, question: Callable[[Workspace], Answer]
         workspace = clone_workspace(base, Path(folder) / "workspace")
         change.plant(workspace)
         return question(workspace)
+
+
+PINNED_ANEW = pedigree("refresh", "--yes")
+ONE_RECORD_MORE = append("records/labels.csv", "Measures the width of a river.,function\n")
 
 
 def planted_changes() -> Iterator[Change]:
@@ -233,7 +253,13 @@ def planted_changes() -> Iterator[Change]:
     yield Change("source: removed", at("corpus/*.txt", os.unlink), REFUSED)
     yield Change("source: only touched", at("corpus/*.txt", os.utime), NOTHING)
     yield Change("source: a new file in its folder, not pinned", append("corpus/new.txt", "new\n"), NOTHING)
-    yield Change("source: a pin", replace("sources.lock.json", '"CC0-1.0"', '"MIT"'), SOURCES)
+    yield Change("source: a pin", replace("sources.lock.json", '"CC0-1.0"', '"MIT"'), INGEST)
+    yield Change("source: a document, pinned anew", then(append("corpus/notes.txt", "more\n"), PINNED_ANEW), INGEST)
+    # Records of applications: the base model is not made of them
+    yield Change("records: a byte", flip("records/*.csv"), REFUSED)
+    yield Change("records: a pin", replace("records.lock.json", '"CC0-1.0"', '"MIT"'), COLLECT)
+    yield Change("records: one more, pinned anew", then(ONE_RECORD_MORE, PINNED_ANEW), COLLECT)
+    yield Change("records: their source withdrawn", pedigree("withdraw", "labels", "--yes"), COLLECT)
     # Results
     outputs = ASSISTANT | {"tokenizer", "pack", "evaluate", "register"}
     json_file = "data/tokenizer/tokenizer.json"
@@ -321,8 +347,9 @@ def cases() -> Iterator[Case]:
 
 
 def make_honest(folder: Path) -> Workspace:
-    """The workspace that changes are planted in: the debug recipe and a local file, built by ``dvc repro``."""
+    """The workspace that changes are planted in: the debug recipe, a local file and records, built by ``dvc repro``."""
     workspace = make_workspace(folder)
+    add_records(workspace)
     (folder / "corpus").mkdir()
     paragraph = "A chain of custody says who held a thing, when, and what was done to it. "
     (folder / "corpus" / "notes.txt").write_text(paragraph * 5)
@@ -331,6 +358,16 @@ def make_honest(folder: Path) -> Workspace:
     workspace.pedigree("refresh", "--yes")
     workspace.dvc("repro")
     return workspace
+
+
+def add_records(workspace: Workspace) -> None:
+    """Labelled texts for the application ``classify``, beside those of the corpus."""
+    (workspace.root / "records").mkdir()
+    kinds = {"call": "function", "make": "class", "read": "module"}.items()
+    lines = [f"Number {n} of the things that people {verb}.,{label}" for verb, label in kinds for n in range(10)]
+    (workspace.root / "records" / "labels.csv").write_text("\n".join(["text,label", *lines, ""]))
+    source = "\n    - {name: labels, application: classify, licence: CC0-1.0, format: csv, paths: [records/*.csv]}"
+    workspace.replace("params.yaml", "collect:\n  sources: []", f"collect:\n  sources:{source}")
 
 
 def without_walls(plain: Workspace) -> None:

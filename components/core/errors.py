@@ -55,7 +55,7 @@ class InputError(PedigreeError):
 
 
 class SourceError(InputError):
-    """A source is missing or is not what sources.lock.json pinned."""
+    """A source is missing or is not what its lock pinned."""
 
 
 class WorkspaceError(PedigreeError):

@@ -1,4 +1,4 @@
-"""Sources → document shards and records: reads what sources.lock.json pins, and nothing else.
+"""Sources → document shards and records: reads what its locks pin, and nothing else.
 
 The documentation inside installed packages and local files become documents, each of which knows its source, its
 place there and its licence. Tables that people collected for applications become records, which know the same.
@@ -7,7 +7,7 @@ place there and its licence. Tables that people collected for applications becom
 from components.core.stage import Stage
 from components.ingest.config import CollectConfig, DocumentationSource, FilesSource, IngestConfig, RecordsSource
 from components.ingest.lock import Lock, Withdrawn, difference, read_lock
-from components.ingest.pin import check_pins, resolve
+from components.ingest.pin import check_pins, require_one_name_each, resolve
 from components.ingest.stage import (
     collect,
     fetch_missing,
@@ -38,5 +38,6 @@ __all__ = [
     "difference",
     "ingest",
     "read_lock",
+    "require_one_name_each",
     "resolve",
 ]

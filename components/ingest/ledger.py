@@ -57,7 +57,7 @@ class _Ledger(ExitStack):
         doc_id, uri = document_id(origin.source, item.position), f"{origin.base}/{item.position}"
         if self._withdrawn.covers(doc_id, item.text, origin.source, origin.licence):
             # The text itself is not kept: that is what was asked for.
-            self._rejects.add(Reject(doc_id, origin.source, uri, WITHDRAWN, "sources.lock.json withdraws it", ""))
+            self._rejects.add(Reject(doc_id, origin.source, uri, WITHDRAWN, "withdrawn.json withdraws it", ""))
             return
         if item.reason:
             self._reject(Reject(doc_id, origin.source, uri, item.reason, item.detail, item.text))

@@ -1,7 +1,8 @@
-"""sources.lock.json: what each source was when it was last looked at, as a package lock does for packages.
+"""sources.lock.json and records.lock.json: what each source was when it was last looked at, as package locks say it.
 
-In: pins, or the file. Out: the file, or pins. In between: a source is its pin's digest; its licence and version
-stand beside it; nothing is read that has no pin. Relative paths start at the folder that holds the file.
+In: pins, or a file. Out: the file, or pins. In between: a source is its pin's digest; its licence and version
+stand beside it; nothing is read that has no pin. Relative paths start at the folder that holds the file. ``ingest`` and
+``collect`` have a file each, so that what changes for one runs nothing again of the other.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from components.ingest.config import (
     SourceFiles,
 )
 
-REFRESH = "run `pedigree refresh`, look at the difference that it shows, and commit sources.lock.json"
+REFRESH = "run `pedigree refresh`, look at the difference that it shows, and commit both locks"
 
 
 class Pin(BaseModel):
@@ -95,10 +96,19 @@ class Withdrawn(Pin):
 
 
 class Lock(Pin):
-    """All pins, in the order of the sources in params.yaml, and what of them is withdrawn."""
+    """All pins of one stage, in the order of its sources in params.yaml, and what may not be read of them."""
 
     sources: tuple[Annotated[PackagePin | FilesPin, Field(discriminator="kind")], ...]
     withdrawn: Withdrawn = Withdrawn()
+
+    def withdrawing(self, withdrawn: Withdrawn) -> Lock:
+        """This lock without what is ``withdrawn``; names and licences of other sources are no change of it."""
+        names, licences = {pin.name for pin in self.sources}, {pin.licence for pin in self.sources}
+        own = {
+            "sources": tuple(name for name in withdrawn.sources if name in names),
+            "licences": tuple(licence for licence in withdrawn.licences if licence in licences),
+        }
+        return self.model_copy(update={"withdrawn": withdrawn.model_copy(update=own)})
 
     def save(self, path: Path) -> None:
         """Write the lock, whole or not at all."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
@@ -19,17 +19,15 @@ from components.core.lock import STATE
 from components.core.memory import Memory
 from components.ingest import packages
 from components.ingest.cache import Cache
-from components.ingest.config import DocumentationSource, FilesSource, IngestConfig, RecordsSource, SourceFiles
+from components.ingest.config import CollectConfig, DocumentationSource, FilesSource, IngestConfig, SourceFiles
 from components.ingest.formats import FORMATS, is_known
 from components.ingest.lock import REFRESH, FilePin, FilesPin, Lock, PackagePin, is_remote, read_lock
 
-_MEMORY = STATE / "memory" / "sources.json"
+_MEMORY = STATE / "memory"
 
 
-def resolve(
-    config: IngestConfig, root: Path = Path(), known: Lock | None = None, records: Sequence[RecordsSource] = ()
-) -> Lock:
-    """Look at every source of the config, and of records, and pin what is there now. Raises SourceError.
+def resolve(config: IngestConfig | CollectConfig, root: Path = Path(), known: Lock | None = None) -> Lock:
+    """Look at every source of the config, and pin what is there now. Raises SourceError.
 
     Files elsewhere are fetched into the cache, but those that are as ``known`` says.
     """
@@ -40,14 +38,13 @@ def resolve(
             pins.extend(map(pin_package, source.packages))
         else:
             pins.append(pin_files(source, root, before))
-    pins.extend(pin_files(source, root, before) for source in records)
-    _require_one_name_each(pins)
     Cache(root).forget_partials()
     return Lock(sources=tuple(pins))
 
 
-def _require_one_name_each(pins: Iterable[PackagePin | FilesPin]) -> None:
-    for name, count in Counter(pin.name for pin in pins).items():
+def require_one_name_each(locks: Iterable[Lock]) -> None:
+    """Refuse two sources of one name, whichever stage reads them. Raises SourceError."""
+    for name, count in Counter(pin.name for lock in locks for pin in lock.sources).items():
         if count > 1:
             raise SourceError(
                 f"source {name}", found=f"{count} sources of this name", expected="one source per name, of all that "
@@ -150,7 +147,7 @@ def check_pins(path: Path) -> None:
     package only the version and the number and size of its modules are compared (a second of hashing saved): an
     edit in place that keeps the size is not seen here, but by ``ingest``, which hashes every module that it reads.
     """
-    memory = Memory(path.parent / _MEMORY)
+    memory = Memory(path.parent / _MEMORY / path.name)
     for pin in read_lock(path).sources:
         if isinstance(pin, PackagePin):
             _check_installed(pin)

@@ -1,6 +1,6 @@
 """The stages ``ingest`` and ``collect``: from pinned sources to document shards, and to records of applications.
 
-In: the pins in sources.lock.json and exactly what they name. Out: ``documents-*.parquet`` or ``records.parquet``, and
+In: the pins in the stage's lock and exactly what they name. Out: ``documents-*.parquet`` or ``records.parquet``, and
 ``rejects.parquet``. In between: a source is hashed before it is parsed; every text that is met becomes a document
 or a reject; positions, not places on a disk, name the documents.
 """

@@ -21,7 +21,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-from components.core.files import digest_of, list_files, move_whole, read_json, sha256_file, write_whole
+from components.core.files import digest_of, list_files, move_whole, sha256_file, write_whole
 from components.core.keys import PrivateKey
 from components.core.records import artifact_digest, artifacts_of
 from components.provenance import evidence, surroundings
@@ -122,7 +122,7 @@ def external_parameters(name: str, chain: Chain, ends: Mapping[str, str]) -> dic
 def dependencies(folder: Path, chain: Chain, ends: Mapping[str, str]) -> list[Resource]:
     """Everything that the version was made from, computed from the folder ``provenance`` alone."""
     locks = [_file(folder, name) for name in evidence.LOCKS if (folder / name).is_file()]
-    objects = [_object(found) for found in evidence.raw_objects(read_json(folder / evidence.SOURCES))]
+    objects = [_object(found) for found in evidence.raw_objects(folder)]
     parents = {digest for digest, _ in chain.parents(ends["model"])}
     roles = {**dict.fromkeys(parents, "parent model"), **{digest: part for part, digest in ends.items()}}
     records = [_record(digest, chain, roles.get(digest)) for digest in chain.records]

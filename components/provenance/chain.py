@@ -7,7 +7,7 @@ nothing can be left out, put in or exchanged without another digest at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,9 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Chain:
-    """Records by their digests, each after all that it was made from; ``sources`` is the digest of the pins."""
+    """Records by their digests, each after all that it was made from."""
 
     records: Mapping[str, Record]
-    sources: str
 
     def of_stage(self, stage: str) -> list[tuple[str, Record]]:
         """Digest and record of every run of a stage in the chain."""
@@ -53,18 +52,18 @@ class Chain:
         return [(digest, record) for digest, record in self.of_stage(TRAINING) if digest in above]
 
 
-def close(found: Mapping[str, bytes], ends: Mapping[str, str], sources: str, where: str) -> Chain:
-    """The chain of the records ``found`` (bytes by digest) that leads to ``ends`` (part to digest).
+def close(found: Mapping[str, bytes], ends: Mapping[str, str], pins: Collection[str], where: str) -> Chain:
+    """The chain of the records ``found`` (bytes by digest) from locks of sources, of digests ``pins``, to ``ends``.
 
     Raises InputError for a record that is missing, is not what its name says, contradicts itself or leads nowhere.
     """
     records = {digest: _parse(digest, data, where) for digest, data in found.items()}
     ordered: dict[str, Record] = {}
     for part, digest in ends.items():
-        _visit(digest, records, sources, ordered, f"{where}, input of {part}", ())
+        _visit(digest, records, pins, ordered, f"{where}, input of {part}", ())
     if idle := sorted(records.keys() - ordered.keys()):
         raise _refuse(f"{where}, record {idle[0][:16]}", "a record that the version was not made from", "none")
-    return Chain(ordered, sources)
+    return Chain(ordered)
 
 
 def find_records(folders: Mapping[str, Path], ends: Mapping[str, str]) -> dict[str, bytes]:
@@ -99,10 +98,10 @@ def _parse(digest: str, data: bytes, where: str) -> Record:
 
 
 def _visit(
-    digest: str, records: Mapping[str, Record], sources: str, ordered: dict[str, Record], where: str,
+    digest: str, records: Mapping[str, Record], pins: Collection[str], ordered: dict[str, Record], where: str,
     path: tuple[str, ...],
 ) -> None:  # fmt: skip
-    if digest == sources or digest in ordered:
+    if digest in pins or digest in ordered:
         return
     if digest not in records:
         raise _refuse(f"{where}, {digest[:16]}", "no such record", "the record of every input, or the pinned sources")
@@ -110,7 +109,7 @@ def _visit(
         raise _refuse(f"{where}, {digest[:16]}", "an input of itself", "inputs that came before")
     record = records[digest]
     for name, inner in record.inputs.items():
-        _visit(inner, records, sources, ordered, f"{record.stage}, input {name}", (*path, digest))
+        _visit(inner, records, pins, ordered, f"{record.stage}, input {name}", (*path, digest))
     ordered[digest] = record
 
 

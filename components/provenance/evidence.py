@@ -6,7 +6,7 @@ in it is found by digest, from the version's own records back; what the chain do
     records/DIGEST.json       the record of every stage behind the version
     reports/DIGEST/*.json     what each of those stages told: its books, its checks' results
     corpus.json               documents and bytes by source, licence, language and split
-    sources.lock.json         the pins of the raw bytes
+    sources.lock.json records.lock.json         the pins of the raw bytes, of documents and of records
     params.yaml dvc.lock requirements.lock      as they stood in the workspace
     code.tar                  components/, flows/ and what drives them, so that a rebuild needs no other place
 """
@@ -24,9 +24,10 @@ from components.core.files import read_json, sha256_bytes, sha256_file, write_js
 from components.core.records import Record
 from components.provenance.chain import Chain, artifacts_below, close, find_records
 
-SOURCES, CODE, RECORDS, REPORTS = "sources.lock.json", "code.tar", "records", "reports"
+CODE, RECORDS, REPORTS = "code.tar", "records", "reports"
 PARAMS, RECIPES = "params.yaml", "infra/recipes"
-LOCKS = (PARAMS, "dvc.lock", "requirements.lock", SOURCES)
+PINS = ("sources.lock.json", "records.lock.json")
+LOCKS = (PARAMS, "dvc.lock", "requirements.lock", *PINS)
 _CODE_PARTS = ("components", "flows", RECIPES, "dvc.yaml", ".dvcignore", "pyproject.toml", "Makefile")
 
 
@@ -39,10 +40,9 @@ def gather(ends: Mapping[str, str], data: Path, workspace: Path, code: Path, out
 
     folders = artifacts_below(data)
     records = find_records(folders, ends)
-    sources = workspace / SOURCES
-    if not sources.is_file():
-        raise _no_sources(sources)
-    chain = close(records, ends, sha256_file(sources), str(data))
+    if not pins_in(workspace):
+        raise _no_pins(workspace / PINS[0])
+    chain = close(records, ends, digests_of_pins(workspace), str(data))
     for digest, content in records.items():
         write_whole(output / RECORDS / f"{digest}.json", content)
         for report in _reports(chain.records[digest]):
@@ -63,7 +63,17 @@ def gather(ends: Mapping[str, str], data: Path, workspace: Path, code: Path, out
 def read_chain(folder: Path, ends: Mapping[str, str], where: str) -> Chain:
     """The chain in the folder of a version, closed and consistent. Raises InputError."""
     found = {path.stem: path.read_bytes() for path in sorted((folder / RECORDS).glob("*.json"))}
-    return close(found, ends, sha256_file(folder / SOURCES), where)
+    return close(found, ends, digests_of_pins(folder), where)
+
+
+def pins_in(folder: Path) -> list[Path]:
+    """The locks of sources that lie in a folder."""
+    return [folder / name for name in PINS if (folder / name).is_file()]
+
+
+def digests_of_pins(folder: Path) -> frozenset[str]:
+    """Where a chain may begin: the digests of the locks of sources in a folder."""
+    return frozenset(map(sha256_file, pins_in(folder)))
 
 
 def read_reports(folder: Path, digest: str) -> dict[str, Any]:
@@ -71,12 +81,12 @@ def read_reports(folder: Path, digest: str) -> dict[str, Any]:
     return {path.stem: read_json(path) for path in sorted((folder / REPORTS / digest).glob("*.json"))}
 
 
-def raw_objects(lock: Any) -> Iterator[dict[str, Any]]:
-    """Every raw object that a lock of sources pins: whatever in it has a SHA-256, with name and licence of its source.
+def raw_objects(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every raw object that the locks in a folder pin: whatever has a SHA-256, with name and licence of its source.
 
     Written against the shape that all kinds of pins share, so a new kind of source is not left out.
     """
-    for source in lock["sources"]:
+    for source in (source for path in pins_in(folder) for source in read_json(path)["sources"]):
         yield from _objects_in(source, {"source": source["name"], "licence": source.get("licence", "")})
 
 
@@ -125,6 +135,6 @@ def _objects_in(value: Any, inherited: Mapping[str, Any]) -> Iterator[dict[str, 
             yield from _objects_in(item, inherited)
 
 
-def _no_sources(path: Path) -> InputError:
+def _no_pins(path: Path) -> InputError:
     fix = "run `pedigree refresh`, then `pedigree run`"
     return InputError(str(path), found="no such file", expected="the pins that ingest read", fix=fix)

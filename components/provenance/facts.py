@@ -78,7 +78,7 @@ class Facts:
     @cached_property
     def objects(self) -> list[dict[str, Any]]:
         """The raw objects with their sizes, addresses, licences and digests."""
-        return list(evidence.raw_objects(read_json(self.folder / evidence.SOURCES)))
+        return list(evidence.raw_objects(self.folder))
 
     @cached_property
     def licences(self) -> list[str]:

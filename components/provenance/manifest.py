@@ -12,7 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -66,7 +66,7 @@ def _files(payload: bytes, where: str) -> dict[str, str]:
 
 
 def _statement(name: str, files: Mapping[str, str], ignored: Sequence[str]) -> dict[str, Any]:
-    resources = [{"name": path, "algorithm": "sha256", "digest": files[path]} for path in sorted(files)]
+    resources = [{"name": path, "algorithm": "sha256", "digest": files[path]} for path in _in_order(files)]
     serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False, "ignore_paths": list(ignored)}
     return {
         "_type": _STATEMENT,
@@ -78,7 +78,12 @@ def _statement(name: str, files: Mapping[str, str], ignored: Sequence[str]) -> d
 
 def _root(files: Mapping[str, str]) -> str:
     """One digest over those of all files, in the order of their paths."""
-    return hashlib.sha256(b"".join(bytes.fromhex(files[path]) for path in sorted(files))).hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(files[path]) for path in _in_order(files))).hexdigest()
+
+
+def _in_order(files: Iterable[str]) -> list[str]:
+    """As the tool has them, by the parts of their paths: ``a/b`` comes before ``a.b``."""
+    return sorted(files, key=lambda path: path.split("/"))
 
 
 def _encode(data: bytes) -> str:

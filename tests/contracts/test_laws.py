@@ -18,7 +18,8 @@ from components.core.fingerprints import Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {"pyproject.toml", "README.md", "flows", "components", "dvc.yaml", "params.yaml", "tests", "infra",
-             "Makefile", "requirements.lock", "dvc.lock", "sources.lock.json", "withdrawn.json"}  # fmt: skip
+             "Makefile", "requirements.lock", "dvc.lock", "sources.lock.json", "records.lock.json",
+             "withdrawn.json"}  # fmt: skip
 STAGES = stages(params.load(ROOT / "params.yaml"))
 RECIPES = sorted((ROOT / "infra" / "recipes").glob("*.yaml"))
 

@@ -7,14 +7,13 @@ import pytest
 from components.core.collected import read_records
 from components.core.lock import WORKSPACE_VARIABLE
 from components.core.params import parse
-from components.ingest import STAGES, CollectConfig, IngestConfig, resolve
+from components.ingest import STAGES, CollectConfig, resolve
 from components.registry import ENVIRONMENT
 from flows.withdraw import withdraw
 
 WORDS = "I live at 5, Mill Lane."
 LETTERS = [[WORDS, "Thank you."], ["Where is my parcel?", "On its way."], ["And now?", WORDS]]
 SOURCE = {"name": "letters", "application": "chat", "licence": "CC-BY-4.0", "format": "jsonl", "paths": ["a.jsonl"]}
-DOCUMENTS = {"sources": [{"kind": "documentation", "packages": ["networkx"], "min_characters": 100}]}
 
 
 @pytest.fixture
@@ -27,13 +26,11 @@ def collect(tmp_path, monkeypatch):
     lines = [json.dumps({"messages": [{"role": "user", "content": word} for word in words]}) for words in LETTERS]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     config = parse({"sources": [SOURCE]}, CollectConfig, "test")
-    resolve(parse(DOCUMENTS, IngestConfig, "test"), tmp_path, records=config.sources).save(
-        tmp_path / "sources.lock.json"
-    )
+    resolve(config, tmp_path).save(tmp_path / "records.lock.json")
     (tmp_path / "data/collect").mkdir(parents=True)
 
     def collect():
-        STAGES["collect"].function(config, sources=tmp_path / "sources.lock.json", output=tmp_path / "data/collect")
+        STAGES["collect"].function(config, sources=tmp_path / "records.lock.json", output=tmp_path / "data/collect")
         rows = read_records(tmp_path / "data/collect").column("text").to_pylist()
         return [[message["content"] for message in json.loads(row)["messages"]] for row in rows]
 

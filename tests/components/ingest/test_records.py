@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from components.core.collected import read_records
 from components.core.errors import ParamsError, SourceError
 from components.core.params import parse
-from components.ingest import STAGES, CollectConfig, IngestConfig, Withdrawn, resolve
+from components.ingest import STAGES, CollectConfig, IngestConfig, Withdrawn, require_one_name_each, resolve
 from components.ingest.lock import read_lock
 from tests.components.ingest.servers import WebServer
 
@@ -28,9 +28,9 @@ def source(paths: list[str], form: str, **values: Any) -> dict[str, Any]:
 
 def collect(one: dict[str, Any], root: Path) -> list[dict[str, Any]]:
     """Pin, fetch and read one source, as the stage does."""
-    config, lock, output = parse({"sources": [one]}, CollectConfig, "test"), root / "sources.lock.json", root / "output"
+    config, lock, output = parse({"sources": [one]}, CollectConfig, "test"), root / "records.lock.json", root / "output"
     if not lock.exists():
-        resolve(parse(DOCUMENTS, IngestConfig, "test"), root, records=config.sources).save(lock)
+        resolve(config, root).save(lock)
     output.mkdir(exist_ok=True)
     stage = STAGES["collect"]
     stage.fetch(config, sources=lock)
@@ -47,7 +47,7 @@ def test_parallel_texts_on_the_web_become_records_in_the_order_of_their_paths(tm
     assert len(rows) == 20
     assert json.loads(rows[3]["text"]) == {"en": "line 3", "de": "line 3"}
     assert (rows[3]["split"], rows[3]["licence"], rows[3]["uri"]) == ("train", "CC0-1.0", "r/b.txt#4")
-    assert [pin.name for pin in read_lock(tmp_path / "sources.lock.json").sources] == ["networkx", "r"]
+    assert [pin.name for pin in read_lock(tmp_path / "records.lock.json").sources] == ["r"]
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_file_that_is_another_is_refused_and_what_is_withdrawn_is_left_out(tmp
     path.write_text("en\tde\none\teins\ntwo\tzwei\n")
     one = source(["a.tsv"], "tsv")
     rows = collect(one, tmp_path)
-    lock = tmp_path / "sources.lock.json"
+    lock = tmp_path / "records.lock.json"
     gone = Withdrawn(documents=(rows[0]["record_id"],))
     read_lock(lock).model_copy(update={"withdrawn": gone}).save(lock)
     assert [json.loads(row["text"])["en"] for row in collect(one, tmp_path)] == ["two"]
@@ -87,8 +87,9 @@ def test_two_sources_of_one_name_are_refused_and_so_are_columns_that_do_not_fit(
     named = parse(
         {"sources": [{**source(["a.txt"], "lines", columns=["x", "y"]), "name": "networkx"}]}, CollectConfig, "t"
     )
+    locks = [resolve(config, tmp_path) for config in (parse(DOCUMENTS, IngestConfig, "test"), named)]
     with pytest.raises(SourceError, match="2 sources of this name"):
-        resolve(parse(DOCUMENTS, IngestConfig, "test"), tmp_path, records=named.sources)
+        require_one_name_each(locks)
     for values in ({"format": "lines"}, {"format": "parallel", "columns": ["x", "y", "z"]}):
         with pytest.raises(ParamsError):
             parse({"sources": [{**source(["a.txt"], "lines"), **values}]}, CollectConfig, "test")

@@ -16,6 +16,7 @@ from components.core.errors import InputError
 from components.core.files import read_json, sha256_file
 from components.core.keys import key_id, load_key, public_pem
 from components.provenance.attest import attest
+from components.provenance.evidence import PINS
 from components.provenance.manifest import read_manifest
 from components.provenance.surroundings import code_state
 from components.provenance.verify import read_signed, verify_version
@@ -36,9 +37,10 @@ def test_the_statement_names_everything_that_the_version_was_made_from(root, tmp
     build = read_signed(tmp_path / "version", BELIEVED).predicate.buildDefinition
     by_name = {resource.name: resource for resource in build.resolvedDependencies}
     stages = {"ingest", "validate@documents", "preprocess", "tokenizer", "pack", "train", "evaluate",
-              "prepare@classify", "finetune@assistant", "assess@classify"}  # fmt: skip
-    locks = {"params.yaml", "dvc.lock", "requirements.lock", "sources.lock.json"}
-    assert set(by_name) == {"code.tar", *locks, *(f"stage {s}" for s in stages), *(f"source {s}" for s in LICENCES)}
+              "collect", "prepare@classify", "finetune@assistant", "assess@classify"}  # fmt: skip
+    locks = {"params.yaml", "dvc.lock", "requirements.lock", "sources.lock.json", "records.lock.json"}
+    sources = {*LICENCES, "answers"}
+    assert set(by_name) == {"code.tar", *locks, *(f"stage {s}" for s in stages), *(f"source {s}" for s in sources)}
     letters = by_name["source letters"]
     assert letters.uri == "raw/letters.txt"
     assert letters.digest == {"sha256": sha256_file(root / "raw/letters.txt")}
@@ -88,9 +90,16 @@ def test_a_chain_with_a_gap_is_not_attested(root, tmp_path):
         attest(order_of(copy), ED25519, [], tmp_path / "version")
 
 
-def test_pins_that_ingest_did_not_read_are_not_attested(root, tmp_path):
+@pytest.mark.parametrize("change", [
+    ("\n", "\n\n"), ("raw/", "row/"), ('"bytes": ', '"bytes": 1'), ('"licence": "', '"licence": "X'),
+    ('"sha256": "', '"sha256": "0'),
+])  # fmt: skip
+@pytest.mark.parametrize("lock", PINS)
+def test_pins_that_no_stage_read_are_not_attested(lock, change, root, tmp_path):
     copy = shutil.copytree(root, tmp_path / "workspace")
-    (copy / "sources.lock.json").write_text((root / "sources.lock.json").read_text() + "\n")
+    text = (root / lock).read_text()
+    (copy / lock).write_text(text.replace(*change, 1))
+    assert (copy / lock).read_text() != text
     with pytest.raises(InputError, match="the pinned sources"):
         attest(order_of(copy), ED25519, [], tmp_path / "version")
 

@@ -57,7 +57,7 @@ def indexed(tmp_path_factory):
     """The index of a fine-tuning, and a document of the corpus that one of its examples was made of."""
     root = make_chain(tmp_path_factory.mktemp("lessons") / "workspace")
     data, (_, text, document, _) = root / "data", make_raw(root, 40)[0]
-    collected = finish(data / "collect", "collect", {}, {"sources": root / "sources.lock.json"}, write_records)
+    collected = finish(data / "more", "collect", {}, {"sources": root / "records.lock.json"}, write_records)
     given = {"collected": collected, "corpus": data / "preprocess"}
     examples = finish(data / "prepare/chat", "prepare@chat", {}, given, examples_of(document))
     checks = finish(data / "check/chat", "check@chat", {}, {"subject": examples}, result())

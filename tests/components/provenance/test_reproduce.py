@@ -5,12 +5,12 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from components.core.files import sha256_file
 from components.core.keys import key_id
 from components.core.records import FileEntry, artifact_digest
 from components.provenance import surroundings
 from components.provenance.chain import artifacts_below, close, find_records
 from components.provenance.dsse import unseal
+from components.provenance.evidence import digests_of_pins
 from components.provenance.reproduce import compare, sign_reproduced
 from tests.components.provenance.world import make_chain
 
@@ -26,7 +26,7 @@ def chain(tmp_path_factory):
         "tokenizer": artifact_digest(root / "data/tokenizer"),
     }
     found = find_records(artifacts_below(root / "data"), ends)
-    return close(found, ends, sha256_file(root / "sources.lock.json"), "test")
+    return close(found, ends, digests_of_pins(root), "test")
 
 
 def again(chain, **changes):

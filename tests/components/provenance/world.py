@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from safetensors.numpy import save
 
+from components.core.collected import FILE, RECORDS
 from components.core.documents import DocumentWriter, RejectsWriter, document_id
 from components.core.files import sha256_file, write_json, write_whole
 from components.core.records import Record, artifact_digest, describe_files, execution_digest
@@ -27,6 +29,7 @@ LICENCES = {"letters": "CC-BY-4.0", "papers": "GPL-2.0-only"}
 def make_chain(root, *, seed=1, num_documents=40):
     """A workspace: raw files with their pins, params, and every artifact below ``data``."""
     raw = make_raw(root, num_documents)
+    pin_records(root)
     data = root / "data"
     write_json(root / "params.yaml", {"train": {"seed": seed}})
     write_whole(root / "requirements.lock", b"numpy==2.4.0\nkeras==3.15.1\n")
@@ -42,9 +45,10 @@ def make_chain(root, *, seed=1, num_documents=40):
     model = finish(data / "train", "train", {"seed": seed, "num_steps": 5}, {"tokens": pack, "checks": checks},
                    weights(seed))  # fmt: skip
     finish(data / "evaluate", "evaluate", {"seed": seed}, {"model": model, "tokens": pack}, scores(seed))
-    prepared = finish(
-        data / "prepare" / "classify", "prepare@classify", {}, {"corpus": corpus}, text_file("a.txt", "b")
-    )
+    collected = finish(data / "collect", "collect", {"sources": []}, {"sources": root / "records.lock.json"},
+                       lambda folder: pq.write_table(RECORDS.empty_table(), folder / FILE))  # fmt: skip
+    given = {"collected": collected, "corpus": corpus}
+    prepared = finish(data / "prepare" / "classify", "prepare@classify", {}, given, text_file("a.txt", "b"))
     inputs = {"model": model, "tokenizer": tokenizer, "examples/classify": prepared}
     values = {"applications": {"classify": 1.0}, "method": "lora", "seed": seed}
     tuned = finish(data / "finetune" / "assistant", "finetune@assistant", values, inputs, weights(seed + 1))
@@ -62,10 +66,23 @@ def make_raw(root, num_documents):
         write_whole(path, "\n".join(lines).encode())
         raw += [(source, line, document_id(source, str(n)), ("test" if n % 10 == 9 else "train"))
                 for n, line in enumerate(lines)]  # fmt: skip
-        file = {"path": f"raw/{source}.txt", "name": source, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        pins.append({"kind": "files", "name": source, "paths": [file["path"]], "licence": licence, "files": [file]})
+        pins.append(pin_of(path, root, licence))
     write_json(root / "sources.lock.json", {"sources": pins})
     return raw
+
+
+def pin_records(root):
+    """A file of records with its pin, none of which is good enough to be learned."""
+    path = root / "raw" / "answers.txt"
+    write_whole(path, b"a question without an answer")
+    write_json(root / "records.lock.json", {"sources": [pin_of(path, root, "CC0-1.0")]})
+
+
+def pin_of(path, root, licence):
+    """The pin of a source that is one file."""
+    name = path.relative_to(root).as_posix()
+    file = {"path": name, "name": path.stem, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    return {"kind": "files", "name": path.stem, "paths": [name], "licence": licence, "files": [file]}
 
 
 def write_corpus(folder, raw, copies=1):
@@ -88,8 +105,6 @@ def corpus_schema():
 
 def write_pack(folder, raw):
     """A stream of five tokens for each document, and an end of text."""
-    import pyarrow.parquet as pq
-
     splits = {}
     for split in ("train", "validation", "test"):
         chosen = [row for row in raw if row[3] == split]
