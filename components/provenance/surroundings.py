@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.sandbox import environment
+from components.provenance.evidence import PINS
 
 # The libraries whose kernels decide the last bit of a weight.
 NUMERIC_LIBRARIES = ("tensorflow", "keras", "numpy", "jax", "ml-dtypes")
@@ -22,7 +23,7 @@ _INSTRUCTION_SETS = (
     "sse4_1", "avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16",
     "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8",
 )  # fmt: skip
-_LOCKS_OF_A_RUN = ("dvc.lock", "sources.lock.json", "records.lock.json")
+_LOCKS_OF_A_RUN = ("dvc.lock", *PINS)
 
 
 def describe() -> dict[str, Any]:

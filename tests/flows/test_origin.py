@@ -92,6 +92,11 @@ def test_a_withdrawal_outlives_a_refresh_and_a_lost_lock(chain: Workspace) -> No
     (chain.root / "sources.lock.json").unlink()
     assert "withdrawn from sources: networkx" in chain.pedigree("refresh", "--yes").stdout
     assert read_json(chain.root / "sources.lock.json")["withdrawn"]["sources"] == ["networkx"]
+    (chain.root / "records.lock.json").unlink()
+    done = chain.pedigree("plan", check=False)
+    assert done.returncode == 4
+    assert "records.lock.json\n  found:    no such file" in done.stdout
+    assert "pedigree refresh" in done.stdout
     (chain.root / "withdrawn.json").write_text("{")
     done = chain.pedigree("refresh", "--yes", check=False)
     assert done.returncode == 4

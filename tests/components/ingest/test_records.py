@@ -82,6 +82,15 @@ def test_a_file_that_is_another_is_refused_and_what_is_withdrawn_is_left_out(tmp
         collect(one, tmp_path)
 
 
+def test_a_withdrawal_changes_only_the_lock_whose_source_or_licence_it_names(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a\tb\n")
+    config = parse({"sources": [source(["a.txt"], "lines", columns=["x", "y"])]}, CollectConfig, "test")
+    lock = resolve(config, tmp_path)
+    assert lock.withdrawing(Withdrawn(sources=("networkx",), licences=("MIT",))) == lock
+    gone = Withdrawn(sources=("r",), licences=("CC0-1.0",), documents=("a" * 32,), texts=("b" * 64,))
+    assert lock.withdrawing(gone).withdrawn == gone
+
+
 def test_two_sources_of_one_name_are_refused_and_so_are_columns_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a\tb\n")
     named = parse(
