@@ -167,18 +167,26 @@ def save_version(folder: Path, number: int, config: ModelConfig) -> None:
 
 
 def http(folder: Path | None) -> None:
-    """Tokens/s and time to the first token through HTTP; the client takes part of the same processors."""
-    with tempfile.TemporaryDirectory() as scratch:
-        if folder is None:
-            folder = Path(scratch) / "versions"
-            save_version(folder, 1, ModelConfig(vocabulary_size=2000))
-        began = time.monotonic()
-        with running(folder, Path(scratch) / "log") as server:
-            server.wait_ready()
-            print(f"start to ready: {time.monotonic() - began:.2f} s")
-            for stream in (False, True):
-                for count in (1, NUM_STREAMS):
-                    print(f"  {'streams' if stream else 'whole'} {count:3d}: {load(server, count, stream)}", flush=True)
+    """Tokens/s and time to the first token through HTTP: of the versions in a folder, or of every shape."""
+    if folder:
+        serve(folder)
+        return
+    for name, config in SHAPES.items():
+        print(name)
+        with tempfile.TemporaryDirectory() as scratch:
+            save_version(Path(scratch), 1, config)
+            serve(Path(scratch))
+
+
+def serve(folder: Path) -> None:
+    """Print what a server of these versions reaches; the client takes part of the same processors."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch, running(folder, Path(scratch) / "log") as server:
+        server.wait_ready()
+        print(f"  start to ready: {time.monotonic() - began:.2f} s")
+        for stream in (False, True):
+            for count in (1, NUM_STREAMS):
+                print(f"  {'streams' if stream else 'whole'} {count:3d}: {load(server, count, stream)}", flush=True)
 
 
 def load(server: Server, count: int, stream: bool, seconds: float = 4.0) -> str:
