@@ -41,7 +41,7 @@ from components.serve.page import playground
 from components.serve.protocol import ChatRequest, CompletionRequest
 from components.serve.requests import orders_of
 from components.serve.shadow import Shadow
-from components.serve.versions import Identity, Served, Source, Versions
+from components.serve.versions import NONE_YET, Identity, Served, Source, Versions
 from components.serve.watch import Visit, Watch
 
 Value = TypeVar("Value")
@@ -64,10 +64,10 @@ class Service:
 
     @property
     def trouble(self) -> str:
-        """Why nothing can be answered now, if so."""
+        """Why nothing can be answered now, if so; it names no path and no address, since anybody may read it."""
         if self.is_draining:
             return "the server is about to end"
-        return "" if self.versions.current else self.versions.trouble
+        return "" if self.versions.current else NONE_YET
 
 
 def make_app(service: Service) -> Gate:
@@ -111,7 +111,7 @@ def _add_watching(app: FastAPI, service: Service) -> None:
         _visit(request).route = "/readyz"
         if service.trouble:
             raise not_ready(service.trouble)
-        return {"status": "ready", "trouble": service.versions.trouble}
+        return {"status": "ready"}
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:

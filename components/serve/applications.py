@@ -156,7 +156,7 @@ def learn(learned: Learned, codec: Codec, engine: Engine) -> Skill:
 
 async def respond(skill: Skill, request: Body, bell: Bell, seconds: float) -> Mapping[str, Any]:
     """The fields of an ``Answer`` that the model gives. Raises Refusal when the time is over."""
-    prompt = skill.prompt(request)
+    prompt = await asyncio.to_thread(skill.prompt, request)  # a long text takes its time
     if skill.application.decoding == "write":
         return await _written(skill, prompt, bell, seconds)
     try:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 _LARGEST_INTEGER = (1 << 63) - 1
+_MOST_STOPS = 16  # each is looked for after every token
 Zero = Annotated[float, Field(ge=0, le=0)]
 Stops = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -35,7 +36,7 @@ class Options(_Request):
     top_k: int = Field(default=0, ge=0, le=_LARGEST_INTEGER)
     repetition_penalty: float = Field(default=1.0, ge=0.1, le=10)
     seed: int | None = Field(default=None, ge=-_LARGEST_INTEGER - 1, le=_LARGEST_INTEGER)
-    stop: Stops | list[Stops] | None = None
+    stop: Stops | Annotated[list[Stops], Field(max_length=_MOST_STOPS)] | None = None
     n: int | None = Field(default=1, ge=1, le=16)
     stream: bool | None = False
     stream_options: StreamOptions | None = None

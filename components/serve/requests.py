@@ -33,7 +33,7 @@ async def orders_of(
     if not isinstance(request, ChatRequest):
         return served.engine, await completion_orders(request, served), request.stops
     if skill := served.skills.get(_CHAT):
-        return skill.engine, _chat_orders(request, served, _conversation(request.messages, skill)), request.stops
+        return skill.engine, _chat_orders(request, served, await _conversation(request.messages, skill)), request.stops
     prompt = await _tokens(transcript(request.messages), served)
     return served.engine, _chat_orders(request, served, prompt), (*request.stops, *_CHAT_STOPS)
 
@@ -58,14 +58,15 @@ def transcript(messages: Sequence[Message]) -> str:
     return "\n".join([*turns, "Assistant:"])
 
 
-def _conversation(messages: Sequence[Message], skill: Skill) -> list[int]:
+async def _conversation(messages: Sequence[Message], skill: Skill) -> list[int]:
     turns = [{"role": message.role, "content": message.text} for message in messages]
     for turn in turns:
         _check_text(turn["content"])
     try:
-        return skill.prompt(skill.application.request.model_validate({"messages": turns}))
+        asked = skill.application.request.model_validate({"messages": turns})
     except ValidationError as error:
         raise invalid(f"messages: {error.errors()[0]['msg']}"[:500], param="messages") from None
+    return await asyncio.to_thread(skill.prompt, asked)
 
 
 def _each(prompt: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:

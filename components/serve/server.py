@@ -1,13 +1,15 @@
 """The process: listens, serves, and at SIGTERM or Ctrl-C finishes what runs before it ends.
 
 In: a config and a source of versions. Out: nothing, until it is told to end. In between: a connection that does not
-say what it wants within the time is closed, so that silent ones cannot pile up.
+say what it wants within the time is closed, so that silent ones cannot pile up, and so is one that does not take what
+is sent to it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import resource
 import signal
 import socket
@@ -22,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from components.core.errors import WorkspaceError
 from components.serve.app import Service, make_app
 from components.serve.config import ServeConfig
+from components.serve.errors import invalid
 from components.serve.versions import Source
 from components.serve.watch import log_to_standard_error
 
@@ -78,19 +81,53 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
+class _Protocol(H11Protocol):
+    """Closes a connection on which no request begins, or one that began does not end its head, within the time."""
+
+    seconds: float
+    _end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._end = self.loop.call_later(self.seconds, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_answering():
+            self._stop_waiting()
+        elif self._end is None:
+            self._end = self.loop.call_later(self.seconds, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is told so in the form of all refusals, unless an answer is on its way already."""
+        if not (self._is_answering() and self.cycle.response_started):
+            self.transport.write(_no_http(msg))
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _stop_waiting(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+            self._end = None
+
+
 def _protocol(read_seconds: float) -> type[H11Protocol]:
-    class Protocol(H11Protocol):
-        """Closes a connection on which no request has begun within the time."""
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self.loop.call_later(read_seconds, self._close_if_silent)
-
-        def _close_if_silent(self) -> None:
-            if not getattr(self, "cycle", None) and not self.transport.is_closing():
-                self.transport.close()
+    class Protocol(_Protocol):
+        seconds = read_seconds
 
     return Protocol
+
+
+def _no_http(message: str) -> bytes:
+    body = json.dumps(invalid(message).body)
+    head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
+    return f"HTTP/1.1 400 Bad Request\r\n{head}\r\n\r\n{body}".encode()
 
 
 def _listen(config: ServeConfig) -> socket.socket:
@@ -98,6 +135,8 @@ def _listen(config: ServeConfig) -> socket.socket:
     # Named as TCP, because asyncio only then lets small packets go at once.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Of every connection: who takes nothing of what waits for it for so long is cut off, and the memory is free again.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * config.timeout_seconds))
     try:
         listener.bind((config.host, config.port))
         listener.listen(_BACKLOG)

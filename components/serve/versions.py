@@ -27,6 +27,8 @@ from components.serve.engine import Engine, Order, Wake
 from components.serve.errors import not_ready, unknown_model
 from components.tokenizer.codec import Codec
 
+# The log says why, with paths and addresses that are nobody else's affair.
+NONE_YET = "No version can answer yet; the log of the server says why."
 _RETRY_SECONDS = 30.0  # before a version that was refused is looked at again
 _log = logging.getLogger("pedigree.serve")
 
@@ -169,7 +171,7 @@ class Versions:
 
     async def _find(self, model: str | None, application: str) -> Served:
         if self.current is None:
-            raise not_ready(f"No version can answer yet: {_first_line(self.trouble)}")
+            raise not_ready(NONE_YET)
         name, at, which = (model or self.current.identity.name).partition("@")
         is_followed = name == self.current.identity.name and not at
         own = self.aliases.get(f"{self._which}-{application}") if is_followed else None

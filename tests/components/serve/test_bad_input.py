@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+import httpx
 import pytest
 
 from tests.components.serve.test_api import LONG
@@ -55,6 +56,7 @@ def nothing_is_left(server):
         (COMPLETIONS, {"model": NAME, "top_p": 1.01}, "top_p"),
         (COMPLETIONS, {"model": NAME, "n": 17}, "n"),
         (COMPLETIONS, {"model": NAME, "stop": [""]}, "stop"),
+        (COMPLETIONS, {"model": NAME, "stop": [str(i) for i in range(40_000)]}, "stop"),
         (COMPLETIONS, {"model": NAME, "seed": 1 << 70}, "seed"),
         (COMPLETIONS, {"model": NAME, "logprobs": 21}, "logprobs"),
         (COMPLETIONS, {"model": NAME, "stream": "yes"}, "stream"),
@@ -70,7 +72,7 @@ def nothing_is_left(server):
         (CHAT, {"model": NAME, "messages": [{"role": "user", "content": None}]}, "messages"),
         (CHAT, {"model": NAME, "messages": HELLO, "tools": []}, "tools"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_a_body_that_says_what_it_must_not_is_refused(server, path, body, told):
     assert_refused(server.client.post(path, json=body), 400, told)
@@ -147,8 +149,15 @@ def test_another_method_is_refused(server):
     assert_refused(server.client.put("/healthz"), 405)
 
 
-def test_what_is_no_http_is_refused(server):
-    assert b"400" in server.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n")[:20]
+@pytest.mark.parametrize(
+    "data",
+    [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
+     b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n"],
+)  # fmt: skip
+def test_what_is_no_http_is_refused(server, data):
+    head, _, body = server.raw(data).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
 
 
 def test_a_body_of_10_mb_is_refused_by_its_length_and_while_it_comes(server):
@@ -173,6 +182,37 @@ def test_a_client_that_is_too_slow_is_let_go(server, data, status):
     began = time.monotonic()
     assert status in server.raw(data)[:15]
     assert 1.5 < time.monotonic() - began < 10
+
+
+def test_a_client_that_is_too_slow_with_its_second_request_is_let_go(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        while b"alive" not in answer:
+            answer += connection.recv(1000)
+        for byte in b"GET /":
+            connection.sendall(bytes([byte]))
+            time.sleep(0.2)
+        assert connection.recv(1000) == b""
+
+
+def test_a_client_that_does_not_read_is_let_go(versions, tmp_path):
+    body = json.dumps({"model": NAME, "prompt": "a", "max_tokens": 2000, "logprobs": 20, "n": 16}).encode()
+    head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with running(versions, tmp_path / "log", timeout_seconds=3.0) as server, socket.socket() as connection:
+        server.wait_ready()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        port = f":{connection.getsockname()[1]:04X}"
+
+        def is_held():
+            lines = (server.process_folder() / "net/tcp").read_text().splitlines()
+            return any(line.split()[2].endswith(port) and line.split()[3] == "01" for line in lines)
+
+        server.wait_until(lambda: any(line["route"] == COMPLETIONS for line in server.requests))
+        assert is_held()
+        server.wait_until(lambda: not is_held(), seconds=15)
 
 
 def test_a_client_that_leaves_mid_stream_frees_its_slot(server):
@@ -257,6 +297,7 @@ def test_an_answer_that_takes_too_long_is_ended(versions, tmp_path):
 def test_texts_stand_in_the_log_only_when_asked_for(versions, tmp_path):
     with running(versions, tmp_path / "log", log_text=True) as server:
         server.wait_ready().complete("a wanted sentence", max_tokens=3)
+        server.wait_until(lambda: server.requests[-1]["route"] == COMPLETIONS)
         assert server.requests[-1]["request"]["prompt"] == "a wanted sentence"
         assert len(server.requests[-1]["answer"]) == 1
 
@@ -293,6 +334,16 @@ def test_running_answers_are_finished_before_the_end_and_new_ones_are_turned_awa
         thread.start()
         server.wait_until(lambda: server.metric("pedigree_slots_busy") == 1)
         server.process.terminate()
+        server.wait_until(lambda: is_turned_away(server))
+        assert not answers
         thread.join()
         assert answers[0].status_code == 200
         assert answers[0].json()["usage"]["completion_tokens"] == LONG
+        assert server.process.wait(timeout=60) == 0
+
+
+def is_turned_away(server):
+    try:
+        return server.client.get("/healthz").status_code != 200
+    except httpx.TransportError:
+        return True

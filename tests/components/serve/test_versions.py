@@ -107,9 +107,10 @@ def test_a_server_whose_only_version_is_damaged_says_that_it_is_not_ready(versio
     damage(versions, 1)
     with running(versions, tmp_path / "log", poll_seconds=0.1) as server:
         server.wait_until(lambda: "weights.safetensors" in server.log)
-        assert_refused(server.client.get("/readyz"), 503, "weights.safetensors", "not_ready")
+        for asked in (server.client.get("/readyz"), server.complete(), server.client.get(f"/v1/models/{NAME}")):
+            assert_refused(asked, 503, "No version can answer yet", "not_ready")
+            assert str(versions) not in asked.text
         assert server.client.get("/healthz").status_code == 200
-        assert_refused(server.complete(), 503, code="not_ready")
 
 
 def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(versions, tmp_path):
