@@ -155,16 +155,24 @@ def _register(client: MlflowClient, store: Store, name: str, contents: Contents)
 
 
 def _log_results(client: MlflowClient, run_id: str, contents: Contents, version: Version) -> None:
-    """Final figures, against the documents they were measured on and the files they belong to."""
+    """Final figures, of the model and of each application, against what they were measured on and the files."""
     from components.registry import runs
     from components.registry.comparison import read_metrics
 
-    held_out = ("held-out documents", read_metrics(contents.evaluation)[HEADLINE].identity)
     tokens = ("training tokens", contents.records["model"].inputs["tokens"])
-    runs.link_datasets(client, run_id, {"training": tokens, "evaluation": held_out})
-    report = read_json(contents.evaluation / REPORT)
-    results = {f"evaluate/{key}": value for key, value in report.items() if isinstance(value, int | float)}
-    runs.log_results(client, run_id, results, held_out, version.model_id)
+    runs.link_datasets(client, run_id, {"training": tokens})
+    held_out = ("held-out documents", read_metrics(contents.evaluation)[HEADLINE].identity)
+    measured = [("evaluate", "evaluation", contents.evaluation, held_out)]
+    for part, folder in contents.folders.items():
+        kind, _, name = part.partition("/")
+        if kind == "assessments":
+            examples = (f"test examples of {name}", next(iter(read_metrics(folder).values())).identity)
+            measured.append((f"assess/{name}", f"assessment of {name}", folder, examples))
+    for prefix, context, folder, dataset in measured:
+        report = read_json(folder / REPORT)
+        results = {f"{prefix}/{key}": value for key, value in report.items() if isinstance(value, int | float)}
+        runs.link_datasets(client, run_id, {context: dataset})
+        runs.log_results(client, run_id, results, dataset, version.model_id)
 
 
 def _identity(config: RegisterConfig, contents: Contents) -> dict[str, str]:

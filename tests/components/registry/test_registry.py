@@ -105,8 +105,10 @@ def test_the_run_says_what_a_reader_of_the_compare_page_wants_to_know(inputs, wo
     assert run.data.params["train.model.width"] == "16"
     assert run.data.params["tokenizer.vocabulary_size"] == "300"
     assert run.data.metrics["evaluate/bits_per_byte"] == 2.1
+    assert run.data.metrics["assess/classify/accuracy"] == 0.5
     datasets = {tag.value: d.dataset.name for d in run.inputs.dataset_inputs for tag in d.tags}
-    assert datasets == {"training": "training tokens", "evaluation": "held-out documents"}
+    assert datasets == {"training": "training tokens", "evaluation": "held-out documents",
+                        "assessment of classify": "test examples of classify"}  # fmt: skip
     assert all(len(d.dataset.digest) <= 36 for d in run.inputs.dataset_inputs)
 
 
@@ -120,7 +122,9 @@ def test_run_and_version_tell_lock_recipe_code_and_the_data_that_they_were_measu
         assert tags["pedigree.fingerprint"] == "f" * 64
         assert tags["pedigree.digest"] == version.digest
     measured = client().get_logged_model(version.model_id).metrics
-    assert {(metric.dataset_name, len(metric.dataset_digest)) for metric in measured} == {("held-out documents", 36)}
+    assert {(metric.key.partition("/")[0], metric.dataset_name, len(metric.dataset_digest)) for metric in measured} == {
+        ("evaluate", "held-out documents", 36), ("assess", "test examples of classify", 36)
+    }  # fmt: skip
 
 
 def test_another_registry_is_filled_too(inputs, workspace, empty_registry, monkeypatch):
