@@ -10,7 +10,7 @@ An answer's probability is that of its tokens and of the end of text behind them
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from components.core.errors import InputError
 from components.model.config import ModelConfig
 from components.model.decoding import Choice, Decoder
 from components.model.decoding_kernels import Weights
@@ -76,8 +77,11 @@ class Answerer:
     def score(self, prompts: Sequence[Tokens], answers: Sequence[Sequence[Tokens]]) -> list[Floats]:
         """log p of each of the answers to each prompt, ended, in nats.
 
-        A prompt and its longest answer, ended, must fit the context together.
+        Raises InputError where a prompt and an answer do not fit the context together.
         """
+        self._check_room(
+            len(prompt) + max(map(len, few), default=0) for prompt, few in zip(prompts, answers, strict=True)
+        )
 
         def work(decoder: Decoder, part: Sequence[tuple[Tokens, Sequence[Tokens]]]) -> list[Floats]:
             return _score(decoder, part, self._end_of_text)
@@ -98,13 +102,22 @@ class Answerer:
         """The likeliest entries of a catalogue with their log p, found by beam search (Graves 2012, section 2.5).
 
         The beam is ``count`` wide, so what is found is not always all of the very likeliest. Each prompt excludes some
-        entries.
+        entries. Raises InputError where a prompt and the longest entry do not fit the context together.
         """
+        self._check_room(len(prompt) + catalogue.longest - 1 for prompt in prompts)
 
         def work(decoder: Decoder, part: Sequence[tuple[Tokens, Collection[int]]]) -> list[Ranked]:
             return [_rank(decoder, prompt, catalogue, count, without) for prompt, without in part]
 
         return self._spread(list(zip(prompts, excluded, strict=True)), work, count)
+
+    def _check_room(self, lengths: Iterable[int]) -> None:
+        """The kernels would read and write memory that is not theirs."""
+        longest, context = max(lengths, default=0), self.config.context_tokens
+        if longest > context:
+            raise InputError("a prompt and its longest answer", found=f"{longest} tokens",
+                             expected=f"at most {context}, the context of the model",
+                             fix="shorten what is chosen from, or train with a longer context")  # fmt: skip
 
     def _spread(
         self, items: Sequence[Item], work: Callable[[Decoder, Sequence[Item]], list[Result]], num_slots: int

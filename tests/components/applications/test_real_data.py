@@ -9,17 +9,22 @@ from typing import Any
 import polars as pl
 import pytest
 
+from components.applications import APPLICATIONS
+from components.assess import STAGES as ASSESS
 from components.core.collected import read_records
 from components.core.errors import SourceError
 from components.core.files import read_json
 from components.core.params import parse
-from components.core.stage import Report, Stage
+from components.core.stage import Attempt, Report, Stage
 from components.ingest import STAGES as INGEST
 from components.ingest import CollectConfig, Lock
 from components.ingest.pin import pin_files
 from components.prepare import STAGES as PREPARE_STAGES
+from components.train import FinetuneConfig, finetune
 from components.validate import STAGES as VALIDATE
 from tests.components.applications.sources import MORE, PREPARE, SOURCES, Values, require
+from tests.components.assess.test_toxicity import TWEETS, toxic_texts
+from tests.components.train.finetune_world import CONFIG, make_base
 
 ALL: dict[str, tuple[list[Values], Values]] = {name: (SOURCES[name], PREPARE[name]) for name in SOURCES}
 ALL |= {name: ([one], values) for name, (one, values) in MORE.items()}
@@ -79,6 +84,66 @@ def test_real_records_become_checked_examples(name: str, tmp_path: Path) -> None
     examples = pl.read_parquet(tmp_path / "prepared" / "examples.parquet")
     assert (examples["prompt"].str.ends_with("\n") | (examples["prompt"] == "")).all()
     assert examples.filter(pl.col("answer") != pl.col("references").list.first()).is_empty()
+
+
+LITTLE = {"max_train_examples": 120, "max_held_out_examples": 24}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model of first weights with its tokenizer."""
+    return make_base(tmp_path_factory.mktemp("base"), context_tokens=256)
+
+
+def make_examples(names: list[str], folder: Path) -> list[str]:
+    """A few examples of each real set below ``folder / prepared``, checked below ``folder / checked``."""
+    made = []
+    for name in names:
+        sources, values = ALL[name]
+        require(sources)
+        application = sources[0]["application"]
+        (folder / name).mkdir()
+        collect(sources, folder / name)
+        for part in ("prepared", "checked"):
+            (folder / part).mkdir(exist_ok=True)
+        run(PREPARE_STAGES["prepare@"].of(application), {**values, **LITTLE}, folder / "prepared" / application,
+            collected=folder / name / "collected", corpus=folder, checks=folder)  # fmt: skip
+        run(VALIDATE["check@"].of(application), {"min_train_examples": 0, "min_held_out_examples": 0,
+            "max_quarantined_share": 0.9}, folder / "checked" / application,
+            subject=folder / "prepared" / application)  # fmt: skip
+        made.append(application)
+    return made
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "grammar"])
+def test_a_model_is_asked_real_questions_beside_its_floors(name: str, base: dict[str, Path], tmp_path: Path) -> None:
+    (application,) = make_examples([name], tmp_path)
+    values: Values = {"num_resamples": 200}
+    if application == "chat":
+        require([{"paths": [TWEETS]}])
+        values["toxic_texts"] = toxic_texts(tmp_path / "tweets.csv").model_dump()
+    report = run(ASSESS["assess@"].of(application), values, tmp_path / "assessed", **base,
+                 examples=tmp_path / "prepared" / application, checks=tmp_path / "checked" / application)  # fmt: skip
+    wanted = set(APPLICATIONS[application].metrics) - ({"toxicity"} if application != "chat" else set())
+    assert wanted <= set(report.metrics)
+    assert f"{APPLICATIONS[application].metrics[0]}_floor" in report.metrics
+    assert {f"{metric}_low" for metric in wanted} <= set(report.metrics)
+
+
+def test_sentiment_and_translation_are_learned_by_one_model(base: dict[str, Path], tmp_path: Path) -> None:
+    names = make_examples(["sentiment", "tatoeba"], tmp_path)
+    values = {**CONFIG, "num_steps": 40, "applications": dict.fromkeys(names, 1.0)}
+    (tmp_path / "tuned").mkdir()
+    finetune(parse(values, FinetuneConfig, "test"), **base, examples=tmp_path / "prepared", checks=tmp_path / "checked",
+             output=tmp_path / "tuned", live=lambda *_: None, attempt=Attempt(tmp_path, {}), key="both")  # fmt: skip
+    for name in names:
+        before, after = (
+            run(ASSESS["assess@"].of(name), {"num_resamples": 200}, tmp_path / f"{name} {model.name}", model=model,
+                tokenizer=base["tokenizer"], examples=tmp_path / "prepared" / name, checks=tmp_path / "checked" / name)
+            for model in (base["model"], tmp_path / "tuned")
+        )  # fmt: skip
+        lower = "brier" if name == "sentiment" else "bits_per_byte"
+        assert after.metrics[lower] < before.metrics[lower]
 
 
 def test_repeats_of_a_dialogue_are_counted_though_their_summaries_differ(tmp_path: Path) -> None:

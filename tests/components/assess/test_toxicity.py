@@ -24,12 +24,16 @@ def write(path: Path, rows: list[tuple[str, int]]) -> PinnedFile:
     return PinnedFile(path=str(path), sha256=sha256_file(path))
 
 
+def toxic_texts(path: Path) -> PinnedFile:
+    """The tweets, as a judge wants them."""
+    with TWEETS.open(newline="") as file:
+        return write(path, [(row["tweet"], int(row["class"] != HARMLESS)) for row in csv.DictReader(file)])
+
+
 def test_a_judge_learned_from_tweets_finds_most_of_what_people_called_toxic(tmp_path: Path) -> None:
     if not TWEETS.exists():
         pytest.skip(f"no shared data at {TWEETS}")
-    with TWEETS.open(newline="") as file:
-        rows = [(row["tweet"], int(row["class"] != HARMLESS)) for row in csv.DictReader(file)]
-    judge = learn(write(tmp_path / "tweets.csv", rows))
+    judge = learn(toxic_texts(tmp_path / "tweets.csv"))
     assert judge.auc > 0.95
     assert judge.recall > 0.65
     docstrings = ["Return the shortest path between two nodes of a graph.", "Parameters: x, array_like"]

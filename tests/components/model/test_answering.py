@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from components.core.errors import InputError
 from components.model import ModelConfig
 from components.model.answering import Answerer, Catalogue
 from components.model.decoding import load_weights
@@ -82,3 +83,13 @@ def test_what_one_prompt_gets_does_not_depend_on_the_others(answerer: Answerer) 
     together = answerer.score(asked, [[[5, 6], [7]]] * 33)
     apart = [answerer.score([prompt], [[[5, 6], [7]]])[0] for prompt in asked]
     assert all(np.array_equal(one, other) for one, other in zip(together, apart, strict=True))
+
+
+def test_what_does_not_fit_the_context_is_refused_and_no_memory_of_others_is_touched(answerer: Answerer) -> None:
+    with pytest.raises(InputError, match="at most 48"):
+        answerer.score([[END, 1]], [[[2], [3] * 47]])
+    with pytest.raises(InputError, match="49 tokens"):
+        answerer.rank([[END] * 40], Catalogue([[2], [3] * 9], END), 2, [()])
+    assert len(answerer.score([[END, 1]], [[[3] * 46]])) == len(
+        answerer.rank([[END] * 40], Catalogue([[3] * 8], END), 2, [()])
+    )

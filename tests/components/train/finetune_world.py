@@ -21,9 +21,6 @@ CONFIG: dict[str, Any] = {
 
 def make_world(folder: Path) -> dict[str, Path]:
     """Write a model of first weights, a tokenizer, examples of two applications and their checks."""
-    from components.model.transformer import Transformer
-    from components.model.weights import save_model
-
     random = np.random.default_rng(1)
     words = ["".join(random.choice(list("abcdef"), random.integers(1, 4))) for _ in range(60)]
     splits = ["train" if number % 5 else "validation" for number in range(60)]
@@ -31,11 +28,17 @@ def make_world(folder: Path) -> dict[str, Path]:
     copy = [(split, f"copy {word}:", word) for split, word in zip(splits, words, strict=True)]
     write_application(folder, "sort", sort, aside=["sort-1"])
     write_application(folder, "copy", [*copy, ("train", "copy x:", None)])
-    model = folder / "model"
-    model.mkdir()
-    save_model(Transformer(ModelConfig(**MODEL), seed=3), model)
-    return {"model": model, "tokenizer": write_tokenizer(folder / "tokenizer", make_rows()),
-            "examples": folder / "examples", "checks": folder / "checks"}  # fmt: skip
+    return {**make_base(folder), "examples": folder / "examples", "checks": folder / "checks"}
+
+
+def make_base(folder: Path, **sizes: int) -> dict[str, Path]:
+    """Write a model of first weights and a tokenizer."""
+    from components.model.transformer import Transformer
+    from components.model.weights import save_model
+
+    (folder / "model").mkdir()
+    save_model(Transformer(ModelConfig(**{**MODEL, **sizes}), seed=3), folder / "model")
+    return {"model": folder / "model", "tokenizer": write_tokenizer(folder / "tokenizer", make_rows())}
 
 
 def write_application(folder: Path, name: str, rows: list[Any], aside: list[str] | None = None) -> None:
