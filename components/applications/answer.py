@@ -60,7 +60,7 @@ APPLICATION = Application(
     respond=_respond,
     decoding="write",
     metrics=("token_f1", "exact_match", "bits_per_byte"),
-    floors=("nearest_answer", "first_sentence", "commonest_answer"),
+    floors=("nearest_answer", "first_sentence", "commonest_answer", "n_gram"),
     derive=each(_derive),
     convert=_convert,
 )

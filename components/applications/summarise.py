@@ -56,7 +56,7 @@ APPLICATION = Application(
     respond=_respond,
     decoding="write",
     metrics=("rouge_1", "rouge_2", "rouge_l", "bits_per_byte"),
-    floors=("lead", "commonest_answer"),
+    floors=("lead", "commonest_answer", "n_gram"),
     derive=each(_derive),
     convert=one_by_one(SummariseRequest, "summary"),
 )

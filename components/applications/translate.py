@@ -68,7 +68,7 @@ APPLICATION = Application(
     respond=_respond,
     decoding="write",
     metrics=("bleu", "chrf", "bits_per_byte"),
-    floors=("copy", "nearest_answer"),
+    floors=("copy", "nearest_answer", "n_gram"),
     convert=_convert,
     max_answer_tokens=96,
 )
