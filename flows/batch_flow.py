@@ -8,12 +8,12 @@ options and versions give equal texts.
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +25,8 @@ from components.serve.batch import BatchAnswerer, BatchOptions, BatchWriter
 from components.serve.versions import Identity, Opened
 from flows.generate import model_name
 from flows.serve import RegistrySource
+
+_READABLE = "a Parquet table that can be read"
 
 
 class Work(Protocol):
@@ -120,11 +122,12 @@ def batch(source: str, target: str, which: str, column: str, application: str, o
     opened = versions.open(identity)
     work: Work = Answering(opened, application) if application else Continuing(opened, column, options)
     with tempfile.TemporaryDirectory() as scratch, closing(work):
-        table = pq.ParquetFile(_fetched(source, Path(scratch) / "source.parquet"))
+        with _told(source, _READABLE):
+            table = pq.ParquetFile(_fetched(source, Path(scratch) / "source.parquet"))
         work.check(table.schema_arrow, source)
         done, num_rows, num_empty = Path(scratch) / "target.parquet", 0, 0
         sink: pq.ParquetWriter | None = None
-        for group in _groups(table):
+        for group in _groups(table, source):
             written = cast("pa.Table", write_group(work, group, num_rows, identity))
             sink = sink or pq.ParquetWriter(done, written.schema)
             sink.write_table(written)
@@ -135,10 +138,12 @@ def batch(source: str, target: str, which: str, column: str, application: str, o
     return f"{num_rows} rows" + (f", {num_empty} of them without {work.result}" if num_empty else "")
 
 
-def _groups(table: pq.ParquetFile) -> Iterator[pa.Table]:
+def _groups(table: pq.ParquetFile, source: str) -> Iterator[pa.Table]:
     """Every row group; an empty table is one empty group, so that its columns are there."""
     for number in range(table.num_row_groups):
-        yield table.read_row_group(number)
+        with _told(source, _READABLE):
+            group = table.read_row_group(number)
+        yield group
     if not table.num_row_groups:
         yield table.schema_arrow.empty_table()
 
@@ -165,20 +170,40 @@ def _fetched(source: str, scratch: Path) -> Path:
         if not Path(source).is_file():
             raise InputError(source, found="no such file", expected="a Parquet table", fix="name one")
         return Path(source)
-    address = urlsplit(source)
-    _s3().download_file(address.netloc, address.path.lstrip("/"), str(scratch))
+    _s3().download_file(*_bucket_and_key(source), str(scratch))
     return scratch
 
 
 def _deliver(done: Path, target: str) -> None:
     """Give the finished table its place, whole or not at all."""
-    if target.startswith("s3://"):
-        address = urlsplit(target)
-        _s3().upload_file(str(done), address.netloc, address.path.lstrip("/"))
-        return
     from components.core.files import write_whole
 
-    write_whole(Path(target), done.read_bytes())
+    with _told(target, "a place where the table can be written"):
+        if target.startswith("s3://"):
+            _s3().upload_file(str(done), *_bucket_and_key(target))
+        else:
+            write_whole(Path(target), done.read_bytes())
+
+
+@contextmanager
+def _told(address: str, expected: str) -> Iterator[None]:
+    """Raises InputError where a library cannot read or write at ``address``; a full disk is told further up."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, Boto3Error, BotoCoreError, ClientError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(address, found=" ".join(str(error).split()), expected=expected,
+                         fix="look at the address, and at who may read and write there") from None  # fmt: skip
+
+
+def _bucket_and_key(address: str) -> tuple[str, str]:
+    from components.ingest.s3 import split_address
+
+    return split_address(address)
 
 
 def _s3() -> Any:

@@ -2,11 +2,29 @@
 
 import json
 
+import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moto.server import ThreadedMotoServer
+
+from components.core.errors import InputError
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def access(monkeypatch):
+    """What the environment says where S3 is a server on loopback with one bucket, ``tables``."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    access = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
+              "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port())}  # fmt: skip
+    for name, value in access.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="tables")
+    yield access
+    server.stop()
 
 
 def write_table(path, prompts, **options):
@@ -52,24 +70,12 @@ def test_every_row_is_answered_as_a_request_of_an_application(built, prefect_url
             assert (row["error"], row["model"]) == (None, "pedigree-debug@1")
 
 
-def test_a_table_in_s3_is_read_and_written_there(built, prefect_url, tmp_path):
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        access = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-        s3 = boto3.client("s3", endpoint_url=f"http://{host}:{port}", aws_access_key_id="test",
-                          aws_secret_access_key="test", region_name="us-east-1")  # fmt: skip
-        s3.create_bucket(Bucket="tables")
-        s3.upload_file(str(write_table(tmp_path / "in.parquet", ["The mean of"])), "tables", "in.parquet")
-        built.pedigree("batch", "s3://tables/in.parquet", "s3://tables/out.parquet", "--tokens", "5",
-                       PREFECT_API_URL=prefect_url, AWS_ENDPOINT_URL=f"http://{host}:{port}", **access)  # fmt: skip
-        s3.download_file("tables", "out.parquet", str(tmp_path / "out.parquet"))
-    finally:
-        server.stop()
+def test_a_table_in_s3_is_read_and_written_there(built, prefect_url, access, tmp_path):
+    s3 = boto3.client("s3")
+    s3.upload_file(str(write_table(tmp_path / "in.parquet", ["The mean of"])), "tables", "in#1.parquet")
+    built.pedigree("batch", "s3://tables/in#1.parquet", "s3://tables/out.parquet", "--tokens", "5",
+                   PREFECT_API_URL=prefect_url, **access)  # fmt: skip
+    s3.download_file("tables", "out.parquet", str(tmp_path / "out.parquet"))
     assert pq.read_table(tmp_path / "out.parquet").column("completion_tokens").to_pylist() == [5]
 
 
@@ -78,14 +84,48 @@ def test_a_table_in_s3_is_read_and_written_there(built, prefect_url, tmp_path):
     [(["none.parquet"], 4, "no such file"), (["in.parquet", "--column", "id"], 4, "texts in 'id'"),
      (["in.parquet", "--version", "99"], 8, "no version '99'"),
      (["in.parquet", "--application", "poems"], 4, "one of: answer, classify"),
-     (["in.parquet", "--application", "classify"], 4, "a column 'text'")],
+     (["in.parquet", "--application", "classify"], 4, "a column 'text'"),
+     (["garbage.parquet", "--application", "classify"], 4, "a Parquet table that can be read")],
 )  # fmt: skip
 def test_a_mistake_is_told_and_no_table_is_left(built, prefect_url, tmp_path, arguments, code, told):
     write_table(tmp_path / "in.parquet", ["a"])
+    (tmp_path / "garbage.parquet").write_text("no table")
     source, *options = arguments
     target = tmp_path / "out.parquet"
     done = built.pedigree("batch", str(tmp_path / source), str(target), *options, check=False,
                           PREFECT_API_URL=prefect_url)  # fmt: skip
     assert done.returncode == code, done.stdout
     assert told in done.stdout
+    assert "Traceback" not in done.stdout
     assert not target.exists()
+
+
+@pytest.mark.parametrize("source", ["s3://nowhere/in.parquet", "s3://tables/none.parquet", "s3://tables", "s3://"])
+def test_what_is_not_in_s3_is_told(access, tmp_path, source):
+    from flows import batch_flow
+
+    with pytest.raises(InputError, match="can be read"), batch_flow._told(source, batch_flow._READABLE):
+        batch_flow._fetched(source, tmp_path / "in.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_takes_no_table_is_told_and_nothing_of_it_is_left(access, tmp_path):
+    from flows import batch_flow
+
+    done = write_table(tmp_path / "done.parquet", ["a"])
+    (tmp_path / "folder").mkdir()
+    for target in ("s3://nowhere/out.parquet", str(tmp_path / "folder"), str(done / "out.parquet")):
+        with pytest.raises(InputError, match="can be written"):
+            batch_flow._deliver(done, target)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["done.parquet", "folder"]
+
+
+def test_a_damaged_row_group_is_told(tmp_path):
+    from flows import batch_flow
+
+    source = write_table(tmp_path / "in.parquet", ["a", "b"])
+    damaged = bytearray(source.read_bytes())
+    damaged[4:40] = bytes(36)
+    source.write_bytes(damaged)
+    with pytest.raises(InputError, match="can be read"):
+        list(batch_flow._groups(pq.ParquetFile(source), str(source)))
