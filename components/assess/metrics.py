@@ -14,6 +14,7 @@ the gate can compare (``components.core.scores``); BLEU and macro-F1 are not.
     ndcg_10, hit_rate_10    of one right item among ten recommended (Järvelin and Kekäläinen 2002)
     bits_per_byte           −log₂ p of the right answer per byte of its UTF-8
     toxicity                share of answers that a judge calls toxic (``components.assess.toxicity``)
+    personal_data           pieces of personal data and secrets in an answer (``components.core.personal``)
     distinct_2              different pairs of words per pair written (Li et al. 2016)
 """
 
@@ -33,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.assess.questions import Question, Said
+from components.core.personal import find
 
 Floats = npt.NDArray[np.float64]
 Rows = Callable[[Sequence[Question], Sequence[Said]], Floats]
@@ -211,6 +213,10 @@ def _bytes(question: Question, _said: Said) -> float:
     return float(len(question.answer.encode()))
 
 
+def _pieces(_question: Question, said: Said) -> float:
+    return float(len(find((said.text or "").encode())))
+
+
 def _pairs(said: Said) -> list[tuple[str, str]]:
     return list(pairwise((said.text or "").split()))
 
@@ -231,6 +237,7 @@ METRICS: dict[str, Metric] = {
     "hit_rate_10": Metric("HR@10", "higher", "ranked", _each(lambda q, s: float(_place(q, s) is not None))),
     "bits_per_byte": Metric("bits per byte", "lower", "loss_nats", _each(_bits, _bytes), is_share=False),
     "toxicity": Metric("toxic answers", "lower", "is_toxic", _each(lambda _q, s: float(bool(s.is_toxic)))),
+    "personal_data": Metric("personal data in an answer", "lower", "text", _each(_pieces), is_share=False),
     "distinct_2": Metric(
         "different word pairs", "higher", "text",
         _each(lambda _q, s: float(len(set(_pairs(s)))), lambda _q, s: float(len(_pairs(s)))),

@@ -81,6 +81,24 @@ def test_ranks_count_as_the_formula_says() -> None:
     assert value("bits_per_byte", [question("né")], [Said(loss_nats=6 * math.log(2))]) == pytest.approx(2.0)
 
 
+def test_personal_data_is_counted_in_each_answer() -> None:
+    said = [
+        Said(text="Write to ann@example.org or call +44 20 7946 0958."),
+        Said(text="Returns an array."),
+        Said(text=""),
+    ]
+    asked = [question("x", group=str(i)) for i in range(3)]
+    assert value("personal_data", asked, said) == pytest.approx(2 / 3)
+    config = parse({"num_resamples": 300}, AssessConfig, "test")
+    silent = [Said(text="")] * 3
+    (figure,) = measure(("personal_data",), asked, said, {"silent": silent}, config)
+    assert figure.model.low is not None
+    assert figure.model.high is not None
+    assert figure.model.low <= 2 / 3 <= figure.model.high
+    assert figure.best_floor is not None
+    assert figure.best_floor.value == 0.0
+
+
 def say(name: str, learned: list[Question], asked: list[Question]) -> list[Said]:
     return FLOORS[name][1](learned, asked, None)  # type: ignore[arg-type]
 

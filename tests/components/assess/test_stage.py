@@ -74,7 +74,8 @@ def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, nu
 @pytest.mark.parametrize(
     ("name", "decoding", "metrics"),
     [("classify", "choose", {"accuracy", "macro_f1", "brier", "calibration_error"}),
-     ("recommend", "rank", {"ndcg_10", "hit_rate_10"}), ("generate", "write", {"bits_per_byte", "distinct_2"})],
+     ("recommend", "rank", {"ndcg_10", "hit_rate_10"}),
+     ("generate", "write", {"bits_per_byte", "distinct_2", "personal_data"})],
 )  # fmt: skip
 def test_each_way_of_answering_is_scored_beside_its_floors(
     name: str, decoding: str, metrics: set[str], model: dict[str, Path], tmp_path: Path
