@@ -111,6 +111,11 @@ class Application:
     excluded: Callable[[Any], list[str]] | None = None
     max_answer_tokens: int = 64
 
+    @property
+    def is_wordless(self) -> bool:
+        """Whether nothing is asked in words, so that a model which was never fine-tuned can choose."""
+        return self.choices is not None and not self.ask(self.example)
+
     def excluded_of(self, requests: Sequence[Body], numbers: Mapping[str, int]) -> list[set[int]]:
         """Of the choices, by their numbers, those that each request excludes."""
         if self.excluded is None:

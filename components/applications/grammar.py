@@ -32,7 +32,8 @@ def _ask(_request: GrammarRequest) -> str:
 
 
 def _choices(request: GrammarRequest) -> list[str]:
-    return request.sentences
+    """What is sent twice is one choice."""
+    return list(dict.fromkeys(request.sentences))
 
 
 def _respond(ranked: Sequence[tuple[str, float]]) -> GrammarResponse:
@@ -62,7 +63,7 @@ APPLICATION = Application(
     respond=_respond,
     decoding="choose",
     metrics=("accuracy", "calibration_error"),
-    floors=(),
+    floors=("chance",),
     convert=_convert,
     choices=_choices,
 )

@@ -1,8 +1,9 @@
 """What little effort achieves on the same questions: the floors that a model must stand above to be worth anything.
 
 In: questions to learn from and questions to answer. Out: what a floor says to each. In between: a floor learns from the
-very examples that the model may learn from, and is scored by the same metrics on the same questions.
+very examples that the model may learn from, or from none, and is scored by the same metrics on the same questions.
 
+    chance             any of the choices that a question brings: right one time in as many as there are
     majority           always the commonest label, with the labels' shares as probabilities
     word_regression    logistic regression on TF-IDF of words and their pairs (of characters where words are not spaced)
     commonest_answer   always the commonest answer
@@ -21,7 +22,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,11 +30,31 @@ from components.assess.answers import Respondent
 from components.assess.questions import Question, Said
 
 Questions = Sequence[Question]
-Floor = Callable[[Questions, Questions, Respondent], list[Said]]
 _LINES, _RECOMMENDED = 3, 10
 _NEIGHBOURS, _LATEST, _BLOCK_ITEMS = 20, 10, 256
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+")
 _CHINESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+
+
+class Floor(NamedTuple):
+    """One floor.
+
+    Attributes:
+        title: what it is called on a page.
+        say: what it says, having seen the first questions, to the second.
+        is_learned: whether it needs questions to learn from.
+    """
+
+    title: str
+    say: Callable[[Questions, Questions, Respondent], list[Said]]
+    is_learned: bool = True
+
+
+def _chance(_learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
+    return [
+        Said(text=question.choices[0], chances=dict.fromkeys(question.choices, 1 / len(question.choices)))
+        for question in asked
+    ]
 
 
 def _majority(learned: Questions, asked: Questions, _model: Respondent) -> list[Said]:
@@ -179,15 +200,16 @@ def _words(questions: Questions) -> Any:
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, analyzer="char")
 
 
-FLOORS: dict[str, tuple[str, Floor]] = {
-    "majority": ("commonest label", _majority),
-    "word_regression": ("TF-IDF and logistic regression", _word_regression),
-    "commonest_answer": ("commonest answer", _commonest_answer),
-    "nearest_answer": ("answer to the nearest question", _nearest_answer),
-    "copy": ("copy of the text", _copy),
-    "lead": ("first three lines or sentences", _lead),
-    "first_sentence": ("first sentence", _first_sentence),
-    "popularity": ("most popular", _popularity),
-    "item_neighbours": ("item neighbours", _item_neighbours),
-    "n_gram": ("5-gram", _n_gram),
+FLOORS: dict[str, Floor] = {
+    "chance": Floor("chance", _chance, is_learned=False),
+    "majority": Floor("commonest label", _majority),
+    "word_regression": Floor("TF-IDF and logistic regression", _word_regression),
+    "commonest_answer": Floor("commonest answer", _commonest_answer),
+    "nearest_answer": Floor("answer to the nearest question", _nearest_answer),
+    "copy": Floor("copy of the text", _copy, is_learned=False),
+    "lead": Floor("first three lines or sentences", _lead, is_learned=False),
+    "first_sentence": Floor("first sentence", _first_sentence, is_learned=False),
+    "popularity": Floor("most popular", _popularity),
+    "item_neighbours": Floor("item neighbours", _item_neighbours),
+    "n_gram": Floor("5-gram", _n_gram),
 }

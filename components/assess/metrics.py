@@ -84,7 +84,12 @@ def _each(
 
 
 def _is_right(question: Question, said: Said) -> float:
-    return float(said.text in question.references)
+    """1 or 0; where several choices are the likeliest, the share of them that is right, as if a lot were drawn."""
+    if said.chances is None:
+        return float(said.text in question.references)
+    most = max(said.chances.values())
+    likeliest = [choice for choice, chance in said.chances.items() if chance == most]
+    return sum(choice in question.references for choice in likeliest) / len(likeliest)
 
 
 def _brier(question: Question, said: Said) -> float:
@@ -185,7 +190,7 @@ def _calibration_rows(questions: Sequence[Question], said: Sequence[Said]) -> Fl
     rows = np.zeros((len(questions), 3, _BINS))
     for row, question, one in zip(rows, questions, said, strict=True):
         confidence = max((one.chances or {}).values())
-        row[:, min(int(confidence * _BINS), _BINS - 1)] = 1, confidence, one.text == question.answer
+        row[:, min(int(confidence * _BINS), _BINS - 1)] = 1, confidence, _is_right(question, one)
     return rows.reshape(len(questions), -1)
 
 

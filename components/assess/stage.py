@@ -2,7 +2,7 @@
 
 In: a model, its tokenizer, the examples and what the checks set aside. Out: ``answers.parquet`` (what was said to each
 question), ``scores.parquet`` (all that the gate compares), ``page.html`` and flat metrics. In between: the model is
-asked the test split alone; floors learn from the training split and are asked the same.
+asked the test split alone; floors learn from the training split, where they learn, and are asked the same.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def assess(
     from components.applications import APPLICATIONS
     from components.assess import page, summary, toxicity
     from components.assess.answers import Respondent
+    from components.assess.floors import FLOORS
     from components.assess.questions import read_questions
     from components.core.examples import read_asked
     from components.core.files import write_whole
@@ -42,7 +43,8 @@ def assess(
     application, asked, respondent = APPLICATIONS[key], read_asked(examples), Respondent(model, tokenizer)
     learned, _ = read_questions(examples, checks, "train")
     questions, left_out = read_questions(examples, checks, "test", config.max_examples)
-    _require(examples, learned if application.floors else questions, questions)
+    needs_learning = any(FLOORS[name].is_learned for name in application.floors)
+    _require(examples, learned if needs_learning else questions, questions)
     said = respondent.say(config, application, asked, questions)
     floors = _floors(application.floors, learned, questions, respondent)
     judge = toxicity.learn(config.toxic_texts) if config.toxic_texts and application.decoding == "write" else None
@@ -76,9 +78,9 @@ def _floors(
     found = {}
     with Progress("measuring floors", total=len(names), unit="floors") as progress:
         for name in names:
-            title, floor = FLOORS[name]
-            found[title] = floor(learned, questions, respondent)
-            progress.advance(note=title)
+            floor = FLOORS[name]
+            found[floor.title] = floor.say(learned, questions, respondent)
+            progress.advance(note=floor.title)
     return found
 
 

@@ -205,10 +205,11 @@ def _add_applications(app: FastAPI, service: Service) -> None:
 
 def _told_of(application: Application, served: Served) -> dict[str, Any]:
     skill = served.skills.get(application.name)
+    learned = {one.asked.application for one in served.opened.applications}
     example = skill.example if skill else application.example.model_dump(mode="json")
     return {"id": application.name, "object": "application", "model": served.identity.model,
             "sentence": application.sentence,
-            "decoding": application.decoding, "learned": skill is not None, "example": example,
+            "decoding": application.decoding, "learned": application.name in learned, "example": example,
             "request": application.request.model_json_schema()}  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,7 +26,7 @@ from components.model.answering import Answerer, Catalogue
 from components.model.decoding import Choice
 from components.serve.answers import Bell, write
 from components.serve.engine import Engine, Order, Token
-from components.serve.errors import too_slow
+from components.serve.errors import invalid, too_slow
 from components.tokenizer.codec import Codec
 
 Response = TypeVar("Response", bound=BaseModel)
@@ -86,19 +86,28 @@ class Answer(Told, Generic[Response]):
 
 @dataclass(frozen=True)
 class Learned:
-    """Files of a version: a model that was tuned, and what it is asked in one application."""
+    """Files of a version: a model, and what it is asked in one application."""
 
     model: Path
     asked: Asked
 
 
+class Question(NamedTuple):
+    """A request as a model meets it: what it reads, and the answers among which it chooses, as texts and as tokens."""
+
+    request: Body
+    prompt: list[int]
+    names: Sequence[str]
+    choices: Sequence[Sequence[int]]
+
+
 @dataclass(frozen=True)
 class Skill:
-    """An application and the model in memory that learned it.
+    """An application and the model in memory that answers in it.
 
     Attributes:
         example: a request to try it with.
-        names, choices: the answers among which it chooses, as texts and as tokens.
+        names, choices: the answers among which it chooses, as texts and as tokens, where a request brings none.
         catalogue: the same as a tree, where it ranks them.
         places: so many requests choose or rank at once.
     """
@@ -118,13 +127,27 @@ class Skill:
         """The place of each answer among ``names``; a catalogue is long, and a request names few of it."""
         return {name: number for number, name in enumerate(self.names)}
 
-    def prompt(self, request: Body) -> list[int]:
-        """What the model reads; of a text that is too long, the middle is left out, as in the examples."""
-        room = max((len(choice) + 1 for choice in self.choices), default=self.application.max_answer_tokens)
+    def question(self, request: Body) -> Question:
+        """The question of a request. Raises Refusal where what it is to choose from does not fit the context.
+
+        Of a text that is too long, the middle is left out, as in the examples.
+        """
+        names, choices = self._offered(request)
         context = self.engine.config.context_tokens
+        written = min(self.application.max_answer_tokens, context // 2)
+        room = max((len(choice) + 1 for choice in choices), default=written)
+        if room > context:
+            message = f"This model's maximum context length is {context} tokens; the longest choice takes {room}."
+            raise invalid(message, code="context_length_exceeded")
         encoded = self.codec.encode(self.application.ask(request))
-        prompt: list[int] = begin(encoded, self.codec.end_of_text, context - min(room, context // 2)).tolist()
-        return prompt
+        prompt = begin(encoded, self.codec.end_of_text, context - room).tolist()
+        return Question(request, prompt, names, choices)
+
+    def _offered(self, request: Body) -> tuple[Sequence[str], Sequence[Sequence[int]]]:
+        if self.application.choices is None:
+            return self.names, self.choices
+        names = self.application.choices(request)
+        return names, [tokens.tolist() for tokens in self.codec.encode_all(names)]
 
 
 def learned_in(folder: Path) -> list[Learned]:
@@ -134,6 +157,17 @@ def learned_in(folder: Path) -> list[Learned]:
         for model in (sorted(folder.iterdir()) if folder.is_dir() else ())
         for path in sorted((model / "applications").glob("*.json"))
     ]
+
+
+def answering(model: Path, learned: Sequence[Learned]) -> dict[str, Learned]:
+    """Who answers in each application: the first that learned it, or else ``model`` where nothing is asked in words."""
+    untaught = [Learned(model, _untaught(each)) for each in APPLICATIONS.values() if each.is_wordless]
+    return {one.asked.application: one for one in (*untaught, *reversed(learned))}
+
+
+def _untaught(application: Application) -> Asked:
+    example = application.example.model_dump(mode="json")
+    return Asked(application=application.name, decoding=application.decoding, choices=[], example=example)
 
 
 def _read_asked(path: Path) -> Asked:
@@ -155,41 +189,45 @@ def learn(learned: Learned, codec: Codec, engine: Engine) -> Skill:
 
 
 async def respond(skill: Skill, request: Body, bell: Bell, seconds: float) -> Mapping[str, Any]:
-    """The fields of an ``Answer`` that the model gives. Raises Refusal when the time is over."""
-    prompt = await asyncio.to_thread(skill.prompt, request)  # a long text takes its time
+    """The fields of an ``Answer`` that the model gives.
+
+    Raises Refusal for a request that does not fit the context, and when the time is over.
+    """
+    question = await asyncio.to_thread(skill.question, request)  # a long text takes its time
     if skill.application.decoding == "write":
-        return await _written(skill, prompt, bell, seconds)
+        return await _written(skill, question.prompt, bell, seconds)
     try:
         async with asyncio.timeout(seconds), skill.places:
-            (ranked,) = await asyncio.to_thread(_ranked, skill, [request], [prompt])
+            (ranked,) = await asyncio.to_thread(_ranked, skill, [question])
     except TimeoutError:
         raise too_slow("The answer took longer than this server allows.", 504) from None
     return {
         "answer": skill.application.respond(ranked),
         "text": ranked[0][0] if ranked else "",
         "choices": [Chance(text=text, probability=chance) for text, chance in ranked],
-        "tokens": [], "usage": _usage(len(prompt), 0),
+        "tokens": [], "usage": _usage(len(question.prompt), 0),
     }  # fmt: skip
 
 
-def respond_all(skill: Skill, requests: Sequence[Body]) -> list[BaseModel]:
-    """The responses to many requests, each as it would be alone."""
-    prompts = [skill.prompt(request) for request in requests]
+def respond_all(skill: Skill, questions: Sequence[Question]) -> list[BaseModel]:
+    """The responses to many questions, each as it would be alone."""
     if skill.application.decoding != "write":
-        return [skill.application.respond(ranked) for ranked in _ranked(skill, requests, prompts)]
+        return [skill.application.respond(ranked) for ranked in _ranked(skill, questions)]
+    prompts = [question.prompt for question in questions]
     written = skill.answerer.write(prompts, skill.application.max_answer_tokens)
     return [skill.application.respond([(skill.codec.decode(tokens).strip(), 1.0)]) for tokens in written]
 
 
-def _ranked(skill: Skill, requests: Sequence[Body], prompts: Sequence[Sequence[int]]) -> list[list[tuple[str, float]]]:
+def _ranked(skill: Skill, questions: Sequence[Question]) -> list[list[tuple[str, float]]]:
     """Choices with their probabilities, the likeliest first: of few all, of a catalogue the first ten."""
-    names = skill.names
+    prompts = [question.prompt for question in questions]
     if skill.catalogue is not None:
-        excluded = skill.application.excluded_of(requests, skill.numbers)
+        names = skill.names
+        excluded = skill.application.excluded_of([question.request for question in questions], skill.numbers)
         found = skill.answerer.rank(prompts, skill.catalogue, min(_NUM_RANKED, len(names)), excluded)
         return [[(names[number], math.exp(chance)) for number, chance in entries] for entries in found]
-    scores = skill.answerer.score(prompts, [skill.choices] * len(prompts))
-    return [_in_order(names, chances.tolist()) for chances in scores]
+    scores = skill.answerer.score(prompts, [question.choices for question in questions])
+    return [_in_order(question.names, found.tolist()) for question, found in zip(questions, scores, strict=True)]
 
 
 def _in_order(names: Sequence[str], chances: Sequence[float]) -> list[tuple[str, float]]:

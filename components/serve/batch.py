@@ -18,8 +18,9 @@ from components.applications import Body
 from components.core.errors import InputError
 from components.core.stage import Config
 from components.model.decoding import Choice, load_weights
-from components.serve.applications import learn, respond_all
+from components.serve.applications import Question, answering, learn, respond_all
 from components.serve.engine import Engine, Order, Ticket
+from components.serve.errors import Refusal
 from components.serve.text import TextReader
 from components.serve.versions import Opened
 from components.tokenizer.codec import Codec
@@ -94,13 +95,14 @@ class BatchWriter:
 
 
 class BatchAnswerer:
-    """A version that answers requests of one application. Raises InputError when it never learned that."""
+    """A version that answers requests of one application. Raises InputError where it cannot."""
 
     def __init__(self, opened: Opened, name: str) -> None:
-        known = {learned.asked.application: learned for learned in opened.applications}
+        known = answering(opened.model, opened.applications)
         if name not in known:
-            raise InputError("--application", found=f"{name!r}", expected=f"one of: {', '.join(known) or 'none'}",
-                             fix="name one that the version learned, or fine-tune it for this one")  # fmt: skip
+            expected = f"one of: {', '.join(sorted(known)) or 'none'}"
+            fix = "name one that the version answers, or fine-tune it for this one"
+            raise InputError("--application", found=f"{name!r}", expected=expected, fix=fix)
         config, weights = load_weights(known[name].model)
         self._engine = Engine(config, weights, num_slots=1, wake=lambda _tickets: None)
         self._skill = learn(known[name], Codec.load(opened.tokenizer), self._engine)
@@ -123,12 +125,15 @@ class BatchAnswerer:
         """End the threads."""
         self._engine.close()
 
-    def _read(self, row: Mapping[str, object]) -> Body | str:
+    def _read(self, row: Mapping[str, object]) -> Question | str:
+        given = {name: value for name, value in row.items() if value is not None}
         try:
-            return self.request.model_validate({name: value for name, value in row.items() if value is not None})
+            return self._skill.question(self.request.model_validate(given))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except Refusal as refusal:
+            return refusal.detail
 
 
 def _is_done(ticket: Ticket) -> bool:

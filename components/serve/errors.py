@@ -57,9 +57,9 @@ def wrong_host(host: str) -> Refusal:
     return invalid(message, status=421)
 
 
-def not_learned(application: str, model: str, learned: list[str]) -> Refusal:
-    """The version has no model that was tuned for the application."""
-    message = f"{model} has not learned to {application}; it has learned: {', '.join(sorted(learned)) or 'nothing'}."
+def not_learned(application: str, model: str, answered: list[str]) -> Refusal:
+    """The version has no model for the application."""
+    message = f"{model} has not learned to {application}; it answers: {', '.join(sorted(answered)) or 'nothing'}."
     return invalid(message, code="application_not_found", status=404)
 
 

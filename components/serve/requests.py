@@ -66,7 +66,7 @@ async def _conversation(messages: Sequence[Message], skill: Skill) -> list[int]:
         asked = skill.application.request.model_validate({"messages": turns})
     except ValidationError as error:
         raise invalid(f"messages: {error.errors()[0]['msg']}"[:500], param="messages") from None
-    return await asyncio.to_thread(skill.prompt, asked)
+    return (await asyncio.to_thread(skill.question, asked)).prompt
 
 
 def _each(prompt: str | list[int] | list[str] | list[list[int]]) -> Sequence[str | list[int]]:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from components.core.errors import PedigreeError
 from components.model.decoding import Choice, load_weights
-from components.serve.applications import Learned, Skill, learn
+from components.serve.applications import Learned, Skill, answering, learn
 from components.serve.config import ServeConfig
 from components.serve.engine import Engine, Order, Wake
 from components.serve.errors import not_ready, unknown_model
@@ -244,7 +244,8 @@ def _load(source: Source, identity: Identity, config: ServeConfig, wake: Wake) -
         time.sleep(0.005)
     if ticket.inbox[-1] == "error":
         raise PedigreeError(identity.model, found="a first text that failed", expected="a text", fix="see the log")
-    skills = {it.asked.application: learn(it, codec, engines[it.model]) for it in reversed(opened.applications)}
+    known = answering(opened.model, opened.applications)
+    skills = {name: learn(learned, codec, engines[learned.model]) for name, learned in known.items()}
     return Served(identity, opened, codec, engine, skills)
 
 

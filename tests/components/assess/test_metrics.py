@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_personal_data_is_counted_in_each_answer() -> None:
 
 
 def say(name: str, learned: list[Question], asked: list[Question]) -> list[Said]:
-    return FLOORS[name][1](learned, asked, None)  # type: ignore[arg-type]
+    return FLOORS[name].say(learned, asked, None)  # type: ignore[arg-type]
 
 
 def test_floors_say_what_little_effort_gives() -> None:
@@ -114,6 +115,14 @@ def test_floors_say_what_little_effort_gives() -> None:
     text = question("-", {"text": "One. Two! Three? Four.", "to": "de"})
     assert [say(name, learned, [text])[0].text for name in ("copy", "lead", "first_sentence")] == [
         "One. Two! Three? Four.", "One. Two! Three?", "One."]  # fmt: skip
+
+
+def test_chance_is_right_one_time_in_as_many_as_there_are_choices_and_knows_it() -> None:
+    asked = [replace(question("b"), choices=("a", "b")), replace(question("a"), choices=("a", "b", "c", "d"))]
+    said = say("chance", [], asked)
+    assert [METRICS["accuracy"].rows([one], [told])[0, 0] for one, told in zip(asked, said, strict=True)] == [0.5, 0.25]
+    assert value("accuracy", asked, said) == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert value("calibration_error", asked, said) == 0.0
 
 
 def test_floors_recommend_what_is_popular_and_what_goes_together_but_nothing_twice() -> None:

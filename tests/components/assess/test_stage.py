@@ -46,8 +46,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"model": folder / "model", "tokenizer": tokenizer}
 
 
-def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, num: int = 30) -> Report:
-    """Run the stage by its function on ``num`` test examples, of which one is in quarantine."""
+def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, num: int = 30, first: int = 0) -> Report:
+    """Run the stage by its function on ``num`` test examples, of which one is in quarantine.
+
+    The 30 training examples stand before them; those below ``first`` are left out.
+    """
     for part in ("examples", "output"):
         (folder / part).mkdir()
     rows = [
@@ -55,9 +58,10 @@ def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, nu
             "example_id": f"{i:032d}", "split": "train" if i < 30 else "test", "group": f"g{i // 2}",
             "request": json.dumps({"history": [LABELS[i % 3 - 1]]} if decoding == "rank" else {"text": LABELS[i % 3]}),
             "prompt": f"the {LABELS[i % 3]} {i}\n" * (40 if i == 35 else 1), "answer": LABELS[i % 3],
-            "references": [LABELS[i % 3]], "choices": [], "source": "s", "licence": "MIT", "language": "en",
+            "references": [LABELS[i % 3]], "choices": LABELS if name == "grammar" else [],
+            "source": "s", "licence": "MIT", "language": "en",
         }
-        for i in range(30 + num)
+        for i in range(first, 30 + num)
     ]  # fmt: skip
     choices = LABELS if decoding != "write" else []
     asked = Asked.model_validate({"application": name, "decoding": decoding, "choices": choices, "example": {}})
@@ -112,6 +116,20 @@ def test_equal_inputs_give_equal_bytes(model: dict[str, Path], tmp_path: Path) -
         assess(model, tmp_path / part, "classify", "choose", num=12)
     for name in ("answers.parquet", "scores.parquet", "page.html"):
         assert sha256_file(tmp_path / "one/output" / name) == sha256_file(tmp_path / "two/output" / name)
+
+
+def test_chance_stands_beside_who_has_learned_from_no_example(model: dict[str, Path], tmp_path: Path) -> None:
+    report = assess(model, tmp_path, "grammar", "choose", first=30)
+    assert report.metrics["accuracy_floor"] == pytest.approx(1 / len(LABELS))
+    assert report.metrics["calibration_error_floor"] == pytest.approx(0, abs=1e-9)
+    assert_best_floor_is_told(pl.read_parquet(tmp_path / "output/scores.parquet"), "grammar.accuracy", report)
+
+
+def test_a_floor_that_learns_is_refused_where_there_is_nothing_to_learn_from(
+    model: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="0 examples to learn from"):
+        assess(model, tmp_path, "classify", "choose", first=30)
 
 
 def test_nothing_to_ask_is_refused(model: dict[str, Path], tmp_path: Path) -> None:

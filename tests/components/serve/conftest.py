@@ -12,6 +12,7 @@ TAUGHT = {
     "recommend": [f"item {i}" for i in range(30)],
     "summarise": [],
     "chat": [],
+    "grammar": [],
 }
 
 

@@ -1,5 +1,6 @@
 """Applications over HTTP: a typed route each, answered as the model that learned them would be assessed."""
 
+import json
 import math
 
 import numpy as np
@@ -9,10 +10,11 @@ from components.applications import APPLICATIONS
 from components.core.examples import begin
 from components.model.answering import Answerer
 from components.model.decoding import load_weights
+from components.serve.batch import BatchAnswerer
 from components.tokenizer.codec import Codec
 from tests.components.serve.conftest import TAUGHT
 from tests.components.serve.test_bad_input import assert_refused
-from tests.components.serve.world import NAME, publish, running, teach
+from tests.components.serve.world import NAME, FolderSource, publish, running, teach
 
 
 def ask(server, name, body=None, **query):
@@ -66,6 +68,47 @@ def test_choosing_gives_the_probabilities_of_the_assessed_model(server, expected
     assert found["answer"]["label"] == found["text"] == max(shares, key=shares.get)
     assert [choice["text"] for choice in found["choices"]] == sorted(shares, key=shares.get, reverse=True)
     assert (found["application"], found["model"]) == ("classify", f"{NAME}@1")
+
+
+def test_what_a_request_brings_to_choose_from_is_chosen_by_the_model_that_learned_it(server, expected):
+    codec, answerer, _ = expected
+    sentences = APPLICATIONS["grammar"].example.sentences
+    found = ask(server, "grammar").json()
+    assert found["answer"]["probabilities"] == pytest.approx(shares_of(answerer, codec, sentences))
+    assert found["answer"]["sentence"] == found["text"] == found["choices"][0]["text"]
+    several = ["The", "model", "reads", "model"]
+    told = ask(server, "grammar", {"sentences": several}).json()["answer"]["probabilities"]
+    assert told == pytest.approx(shares_of(answerer, codec, several[:3]))
+
+
+def test_where_nothing_is_asked_in_words_a_version_that_learned_nothing_answers(server, made):
+    codec = Codec.load(made / "2" / "tokenizer")
+    answerer = Answerer(*load_weights(made / "2" / "model"), codec.end_of_text)
+    found = ask(server, "grammar", model=f"{NAME}@2").json()
+    expected = shares_of(answerer, codec, APPLICATIONS["grammar"].example.sentences)
+    assert found["answer"]["probabilities"] == pytest.approx(expected)
+    assert found["model"] == f"{NAME}@2"
+
+
+def shares_of(answerer, codec, sentences):
+    """The probabilities of sentences beside each other, each as a text of its own."""
+    (scores,) = answerer.score([[codec.end_of_text]], [[codec.encode(text).tolist() for text in sentences]])
+    chances = np.exp(scores - scores.max())
+    return dict(zip(sentences, (chances / chances.sum()).tolist(), strict=True))
+
+
+def test_a_choice_that_does_not_fit_the_context_is_refused_and_so_it_is_in_a_batch(server, made):
+    rows = [APPLICATIONS["grammar"].example.model_dump(), {"sentences": ["a", "Q " * 9000]}, {"sentences": ["a"]}]
+    assert_refused(ask(server, "grammar", rows[1]), 400, "longest choice", "context_length_exceeded")
+    source = FolderSource(made)
+    answerer = BatchAnswerer(source.open(source.list()[-1]), "grammar")
+    answer, *others = answerer.answer(rows)
+    answerer.close()
+    told = ask(server, "grammar").json()["answer"]["probabilities"]
+    assert json.loads(answer.answer)["probabilities"] == pytest.approx(told)
+    assert [other.answer for other in others] == [None, None]
+    assert "longest choice" in others[0].error
+    assert "sentences" in others[1].error
 
 
 def test_ranking_gives_the_likeliest_of_a_catalogue(server):

@@ -77,6 +77,7 @@ def test_a_conversation_is_held_by_keyboard(page):
 
 
 def choose_application(page, name):
+    page.wait_until("document.getElementById('application').options.length > 0")
     page.value("document.querySelector('[value=apply]').click()")
     page.value(f"(() => {{ const s = document.getElementById('application'); s.value = {name!r};"
                " s.dispatchEvent(new Event('change')); })()")  # fmt: skip
@@ -91,7 +92,7 @@ def ask_application(page, name):
 
 
 def test_every_application_that_the_version_learned_is_tried_with_its_example(page, server):
-    page.wait_until("document.getElementById('application').options.length === 4")
+    page.wait_until("document.getElementById('application').options.length === 5")
     for name in TAUGHT:
         page.value("void (document.getElementById('answered').textContent = '')")
         ask_application(page, name)
