@@ -10,6 +10,7 @@ neighbours, not on which slot it is, not on how its prompt was cut into pieces.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numba import typeof
+from numba.core.compiler_lock import global_compiler_lock
 
 from components.model.config import ModelConfig
 from components.model.decoding_kernels import (
@@ -73,6 +76,7 @@ class Decoder:
         self._memories = _empty_memories(config, num_slots)
         self._choices = _no_choices(num_slots)
         self._scratch = _room(config, self.most_rows)
+        _compile_apart(self._arguments(_rows_of([[]] * 3, [], []), np.zeros((0, 0)), _empty_page(0, 0)))
 
     def open(self, slot: int, choice: Choice) -> None:
         """Begin another text in ``slot``; what it held is forgotten."""
@@ -113,11 +117,38 @@ class Decoder:
         self, numbers: Sequence[Sequence[int]], ends: Sequence[bool], given: Sequence[int],
         uniforms: npt.NDArray[np.float64],
     ) -> Written:  # fmt: skip
-        tokens, slots, positions = (np.array(values, np.int32) for values in numbers)
-        rows = Rows(tokens, slots, positions, np.array(ends, np.bool_), np.array(given, np.int32))
         written = _empty_page(*uniforms.shape)
-        advance(self._weights, self._memories, self._scratch, self._choices, rows, uniforms, written)
+        advance(*self._arguments(_rows_of(numbers, ends, given), uniforms, written))
         return written
+
+    def _arguments(self, rows: Rows, uniforms: npt.NDArray[np.float64], written: Written) -> tuple[object, ...]:
+        return self._weights, self._memories, self._scratch, self._choices, rows, uniforms, written
+
+
+def _compile_apart(arguments: Sequence[object]) -> None:
+    """Have ``advance`` in the compiler's cache before this process wants it: a child compiles it where it is absent.
+
+    The process that compiles has every function of the kernels twice, alone and inside ``advance``. They group their
+    sums differently, and its linker takes one for the other, so its last digits are not those of the processes after
+    it, which load ``advance`` as it was kept and have each function once.
+    """
+    kinds = tuple(map(typeof, arguments))
+    with global_compiler_lock:  # a child of a process in which another thread compiles would wait for it forever
+        if kinds in advance.signatures:
+            return
+        child = os.fork()
+        if not child:
+            try:
+                advance.compile(kinds)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        advance.compile(kinds)
+
+
+def _rows_of(numbers: Sequence[Sequence[int]], ends: Sequence[bool], given: Sequence[int]) -> Rows:
+    tokens, slots, positions = (np.array(values, np.int32) for values in numbers)
+    return Rows(tokens, slots, positions, np.array(ends, np.bool_), np.array(given, np.int32))
 
 
 def load_weights(folder: Path, *, one_byte: bool = False) -> tuple[ModelConfig, Weights]:

@@ -1,6 +1,9 @@
 """Many texts at once: the numbers of the plain model, and no text that its neighbours could change."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -169,3 +172,28 @@ def test_weights_come_from_a_file_without_keras_and_must_be_the_models(model, tm
     (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:-4])
     with pytest.raises(InputError):
         load_weights(tmp_path)
+
+
+WRITES = """
+import numpy as np
+from components.model import ModelConfig
+from components.model.decoding import Choice, Decoder, prepare, weight_shapes
+sizes = {"vocabulary_size": 97, "context_tokens": 40, "width": 32, "num_heads": 2, "feed_forward_width": 96}
+config, random = ModelConfig(num_layers=2, **sizes), np.random.default_rng(0)
+arrays = {n: random.standard_normal(s).astype(np.float32) * 0.4 for n, s in weight_shapes(config).items()}
+made = Decoder(config, prepare(config, arrays), num_slots=1)
+made.open(0, Choice(temperature=0))
+made.read(range(30), [0] * 30, range(30), [True] * 30, [0.5] * 30)
+print(made.logits(30).tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_reckons_as_those_that_load(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run([sys.executable, "-c", WRITES], env=environment, check=True, capture_output=True).stdout
+        for _ in range(2)
+    )
+    assert first
+    assert first == second
