@@ -24,7 +24,8 @@ def page() -> bytes:
     ]
     chances = {"a": 0.5, "b": 0.3, HOSTILE: 0.2}
     said = [Said(text="a", chances=chances)] * 30
-    floor = [Said(text=labels[i % 3 if i % 2 else 0], chances=chances) for i in range(30)]
+    named = [labels[i % 3 if i % 2 else 0] for i in range(30)]
+    floor = [Said(text=label, chances={**dict.fromkeys(labels, 0.2), label: 0.6}) for label in named]
     application = APPLICATIONS["classify"]
     figures = measure(application.metrics, questions, said, {"a floor": floor}, config)
     return draw(application, config, figures, questions, said)
