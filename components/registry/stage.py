@@ -157,22 +157,27 @@ def _register(client: MlflowClient, store: Store, name: str, contents: Contents)
 def _log_results(client: MlflowClient, run_id: str, contents: Contents, version: Version) -> None:
     """Final figures, of the model and of each application, against what they were measured on and the files."""
     from components.registry import runs
-    from components.registry.comparison import read_metrics
 
     tokens = ("training tokens", contents.records["model"].inputs["tokens"])
     runs.link_datasets(client, run_id, {"training": tokens})
-    held_out = ("held-out documents", read_metrics(contents.evaluation)[HEADLINE].identity)
-    measured = [("evaluate", "evaluation", contents.evaluation, held_out)]
-    for part, folder in contents.folders.items():
-        kind, _, name = part.partition("/")
-        if kind == "assessments":
-            examples = (f"test examples of {name}", next(iter(read_metrics(folder).values())).identity)
-            measured.append((f"assess/{name}", f"assessment of {name}", folder, examples))
-    for prefix, context, folder, dataset in measured:
+    for prefix, context, folder, dataset in _measured(contents):
         report = read_json(folder / REPORT)
         results = {f"{prefix}/{key}": value for key, value in report.items() if isinstance(value, int | float)}
         runs.link_datasets(client, run_id, {context: dataset})
         runs.log_results(client, run_id, results, dataset, version.model_id)
+
+
+def _measured(contents: Contents) -> Iterator[tuple[str, str, Path, tuple[str, str]]]:
+    """Of each report its figures' prefix, its context, its folder, and name and digest of what was measured on."""
+    from components.registry.comparison import read_metrics
+
+    held_out = ("held-out documents", read_metrics(contents.evaluation)[HEADLINE].identity)
+    yield "evaluate", "evaluation", contents.evaluation, held_out
+    for part, folder in contents.folders.items():
+        kind, _, name = part.partition("/")
+        if kind == "assessments":
+            examples = (f"test examples of {name}", next(iter(read_metrics(folder).values())).identity)
+            yield f"assess/{name}", f"assessment of {name}", folder, examples
 
 
 def _identity(config: RegisterConfig, contents: Contents) -> dict[str, str]:
