@@ -188,16 +188,21 @@ def _deliver(done: Path, target: str) -> None:
 @contextmanager
 def _told(address: str, expected: str) -> Iterator[None]:
     """Raises InputError where a library cannot read or write at ``address``; a full disk is told further up."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
     try:
         yield
-    except (pa.ArrowException, OSError, Boto3Error, BotoCoreError, ClientError) as error:
+    except _refusals() as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(address, found=" ".join(str(error).split()), expected=expected,
                          fix="look at the address, and at who may read and write there") from None  # fmt: skip
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What Parquet, a disk and S3 raise; asked for once something is raised, so that no table here waits for boto3."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return pa.ArrowException, OSError, Boto3Error, BotoCoreError, ClientError
 
 
 def _bucket_and_key(address: str) -> tuple[str, str]:
