@@ -7,7 +7,7 @@
     GET  /versions/NAME            the page that a version carries
     POST /v1/completions           go on with a text
     POST /v1/chat/completions      go on with a conversation
-    GET  /v1/applications          what a version learned to do, with examples and schemas
+    GET  /v1/applications          all of them, and which a version answers, with examples and schemas
     POST /v1/applications/NAME     one of them
 
 ``NAME`` is the registered name, which follows the alias of the server; any alias; or ``name@number`` for one version.
@@ -205,11 +205,10 @@ def _add_applications(app: FastAPI, service: Service) -> None:
 
 def _told_of(application: Application, served: Served) -> dict[str, Any]:
     skill = served.skills.get(application.name)
-    learned = {one.asked.application for one in served.opened.applications}
     example = skill.example if skill else application.example.model_dump(mode="json")
     return {"id": application.name, "object": "application", "model": served.identity.model,
             "sentence": application.sentence,
-            "decoding": application.decoding, "learned": application.name in learned, "example": example,
+            "decoding": application.decoding, "answered": skill is not None, "example": example,
             "request": application.request.model_json_schema()}  # fmt: skip
 
 

@@ -109,14 +109,18 @@ def test_every_application_that_the_version_learned_is_tried_with_its_example(pa
     assert page.value("document.querySelectorAll('main img, main script').length") == 0
 
 
-def test_a_version_without_applications_says_so_and_a_field_that_is_no_json_too(page):
+def test_a_version_that_learned_nothing_offers_what_it_answers_and_a_field_that_is_no_json_is_told(page):
     choose_application(page, "chat")
     page.value("void (document.querySelector('#fields textarea').value = 'no json')")
     page.value("document.getElementById('go').click()")
     assert "this is no JSON" in page.value("document.getElementById('error').textContent")
     page.value("(() => { const s = document.getElementById('version'); s.value = 'tiny@2';"
                " s.dispatchEvent(new Event('change')); })()")  # fmt: skip
-    page.wait_until("!document.getElementById('unskilled').hidden && document.getElementById('skilled').hidden")
+    page.wait_until("document.getElementById('application').options.length === 1")
+    page.value("void (document.getElementById('answered').textContent = '')")
+    ask_application(page, "grammar")
+    assert page.value("document.querySelectorAll('#ranked li').length") == 2
+    assert "tiny@2" in page.value("document.getElementById('answered').textContent")
     page.value("document.querySelector('[value=chat]').click()")
     assert not page.value("document.getElementById('base').hidden")
 
