@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -107,6 +107,10 @@ class Answering:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def write_group(work: Work, table: pa.Table, first_row: int, identity: Identity) -> pa.Table:
     """One row group with its new columns, and who made them."""
+    return _widened(work, table, first_row, identity)
+
+
+def _widened(work: Work, table: pa.Table, first_row: int, identity: Identity) -> pa.Table:
     told = {"model": identity.model, "digest": identity.digest}
     named = {name: pa.array([value] * table.num_rows, pa.string()) for name, value in told.items()}
     for name, column in {**work.columns(table, first_row), **named}.items():
@@ -124,7 +128,7 @@ def batch(source: str, target: str, which: str, column: str, application: str, o
     with tempfile.TemporaryDirectory() as scratch, closing(work):
         with _told(source, _READABLE):
             table = pq.ParquetFile(_fetched(source, Path(scratch) / "source.parquet"))
-        work.check(table.schema_arrow, source)
+        _check(work, table.schema_arrow, source, identity)
         done, num_rows, num_empty = Path(scratch) / "target.parquet", 0, 0
         sink: pq.ParquetWriter | None = None
         for group in _groups(table, source):
@@ -136,6 +140,19 @@ def batch(source: str, target: str, which: str, column: str, application: str, o
             sink.close()
             _deliver(done, target)
     return f"{num_rows} rows" + (f", {num_empty} of them without {work.result}" if num_empty else "")
+
+
+def _check(work: Work, schema: pa.Schema, source: str, identity: Identity) -> None:
+    """Raises InputError for a table without the columns that are needed, or in which a name would stand twice."""
+    _check_names(schema.names, source)
+    work.check(schema, source)
+    _check_names(_widened(work, schema.empty_table(), 0, identity).column_names, source)
+
+
+def _check_names(names: Sequence[str], source: str) -> None:
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        found = f"the columns {', '.join(names)}, counting those that are added"
+        raise InputError(source, found=found, expected=f"one column {twice[0]!r}", fix="give the table's another name")
 
 
 def _groups(table: pq.ParquetFile, source: str) -> Iterator[pa.Table]:

@@ -1,6 +1,7 @@
 """`pedigree batch` over real tables, on disk and in S3."""
 
 import json
+from contextlib import closing
 
 import boto3
 import pyarrow as pa
@@ -9,6 +10,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from components.core.errors import InputError
+from components.serve.batch import BatchOptions
+from tests.components.serve.world import FolderSource, make_version, publish, teach
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +80,10 @@ def test_a_table_in_s3_is_read_and_written_there(built, prefect_url, access, tmp
                    PREFECT_API_URL=prefect_url, **access)  # fmt: skip
     s3.download_file("tables", "out.parquet", str(tmp_path / "out.parquet"))
     assert pq.read_table(tmp_path / "out.parquet").column("completion_tokens").to_pylist() == [5]
+    again = built.pedigree("batch", "s3://tables/out.parquet", "s3://tables/again.parquet", check=False,
+                           PREFECT_API_URL=prefect_url, **access)  # fmt: skip
+    assert (again.returncode, "one column 'text'" in again.stdout) == (4, True), again.stdout
+    assert s3.list_objects_v2(Bucket="tables", Prefix="again")["KeyCount"] == 0
 
 
 @pytest.mark.parametrize(
@@ -85,11 +92,13 @@ def test_a_table_in_s3_is_read_and_written_there(built, prefect_url, access, tmp
      (["in.parquet", "--version", "99"], 8, "no version '99'"),
      (["in.parquet", "--application", "poems"], 4, "one of: answer, classify"),
      (["in.parquet", "--application", "classify"], 4, "a column 'text'"),
+     (["answered.parquet", "--application", "classify"], 4, "one column 'answer'"),
      (["garbage.parquet", "--application", "classify"], 4, "a Parquet table that can be read")],
 )  # fmt: skip
 def test_a_mistake_is_told_and_no_table_is_left(built, prefect_url, tmp_path, arguments, code, told):
     write_table(tmp_path / "in.parquet", ["a"])
     (tmp_path / "garbage.parquet").write_text("no table")
+    pq.write_table(pa.table({"text": ["a"], "answer": ["mine"]}), tmp_path / "answered.parquet")
     source, *options = arguments
     target = tmp_path / "out.parquet"
     done = built.pedigree("batch", str(tmp_path / source), str(target), *options, check=False,
@@ -98,6 +107,37 @@ def test_a_mistake_is_told_and_no_table_is_left(built, prefect_url, tmp_path, ar
     assert told in done.stdout
     assert "Traceback" not in done.stdout
     assert not target.exists()
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory):
+    """A small version that learned to classify: who it is, and its files."""
+    folder = tmp_path_factory.mktemp("version")
+    make_version(folder, 1)
+    teach(folder, 1, {"classify": ["numpy", "scipy"]})
+    publish(folder, {1: []})
+    (identity,) = FolderSource(folder).list()
+    return identity, FolderSource(folder).open(identity)
+
+
+@pytest.mark.parametrize("application", ["classify", ""])
+@pytest.mark.parametrize("name", ["answer", "text", "model", "digest", "prompt"])
+def test_a_table_in_which_a_name_would_stand_twice_is_refused_before_a_row_is_read(version, name, application):
+    from flows import batch_flow
+
+    identity, opened = version
+    if application:
+        work, good = batch_flow.Answering(opened, application), ["text", "prompt"]
+    else:
+        work, good = batch_flow.Continuing(opened, "prompt", BatchOptions()), ["prompt", "answer"]
+    with closing(work):
+        batch_flow._check(work, schema_of(good), "in.parquet", identity)
+        with pytest.raises(InputError, match=f"one column '{name}'"):
+            batch_flow._check(work, schema_of([*good, name]), "in.parquet", identity)
+
+
+def schema_of(names):
+    return pa.schema([(name, pa.string()) for name in names])
 
 
 @pytest.mark.parametrize("source", ["s3://nowhere/in.parquet", "s3://tables/none.parquet", "s3://tables", "s3://"])
