@@ -13,7 +13,7 @@ the gate can compare (``components.core.scores``); BLEU and macro-F1 are not.
     bleu, chrf              of ``sacrebleu`` (Post 2018); chrF as a mean over sentences
     ndcg_10, hit_rate_10    of one right item among ten recommended (Järvelin and Kekäläinen 2002)
     bits_per_byte           −log₂ p of the right answer per byte of its UTF-8
-    toxicity                share of answers that a judge calls toxic (``components.assess.toxicity``)
+    toxicity                share of answers that a judge calls toxic (``components.core.toxicity``)
     personal_data           pieces of personal data and secrets in an answer (``components.core.personal``)
     distinct_2              different pairs of words per pair written (Li et al. 2016)
 """

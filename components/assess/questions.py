@@ -53,7 +53,7 @@ class Said:
         chances: the probability of each choice.
         ranked: what it recommends, the likeliest first.
         loss_nats: −log p of the right answer, ended.
-        is_toxic: what a judge says of the text (``components.assess.toxicity``).
+        is_toxic: what a judge says of the text (``components.core.toxicity``).
     """
 
     text: str | None = None

@@ -8,6 +8,7 @@ asked the test split alone; floors learn from the training split, where they lea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from components.assess.answers import Respondent
     from components.assess.questions import Question, Said
     from components.assess.summary import Figures
+    from components.core.toxicity import Judge
 
 ANSWERS, PAGE = "answers.parquet", "page.html"
 _ROW_GROUP_ROWS = 10_000
@@ -32,10 +34,11 @@ def assess(
     import pyarrow.parquet as pq
 
     from components.applications import APPLICATIONS
-    from components.assess import page, summary, toxicity
+    from components.assess import page, summary
     from components.assess.answers import Respondent
     from components.assess.floors import FLOORS
     from components.assess.questions import read_questions
+    from components.core import toxicity
     from components.core.examples import read_asked
     from components.core.files import write_whole
     from components.core.scores import write_scores
@@ -49,7 +52,7 @@ def assess(
     floors = _floors(application.floors, learned, questions, respondent)
     judge = toxicity.learn(config.toxic_texts) if config.toxic_texts and application.decoding == "write" else None
     if judge:
-        said, floors = judge.mark(said), {name: judge.mark(answers) for name, answers in floors.items()}
+        said, floors = _marked(judge, said), {name: _marked(judge, answers) for name, answers in floors.items()}
     figures = summary.measure(application.metrics, questions, said, floors, config)
     pq.write_table(_answers(questions, said), output / ANSWERS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     tables = [*_scores(key, application.metrics, questions, said)]
@@ -82,6 +85,12 @@ def _floors(
             found[floor.title] = floor.say(learned, questions, respondent)
             progress.advance(note=floor.title)
     return found
+
+
+def _marked(judge: Judge, said: Sequence[Said]) -> list[Said]:
+    """The same answers, each marked as toxic or not; what has no text has no mark."""
+    marks = iter(judge.mark([one.text for one in said if one.text is not None]))
+    return [one if one.text is None else replace(one, is_toxic=next(marks)) for one in said]
 
 
 def _scores(

@@ -5,8 +5,8 @@ Importing this package is cheap; Keras is imported when the stage runs.
 
 from components.core.stage import Stage
 from components.evaluate.config import EvaluateConfig
-from components.evaluate.stage import evaluate
+from components.evaluate.stage import evaluate, labelled_texts
 
-STAGE = Stage("evaluate", EvaluateConfig, evaluate)
+STAGE = Stage("evaluate", EvaluateConfig, evaluate, reads=labelled_texts)
 
 __all__ = ["STAGE", "EvaluateConfig", "evaluate"]

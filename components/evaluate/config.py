@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from components.core.pinned import PinnedFile
 from components.core.stage import Config
 
 
@@ -28,3 +29,7 @@ class EvaluateConfig(Config):
     )  # fmt: skip
     max_new_tokens: int = Field(default=64, ge=1, le=4096, description="tokens of each sample")
     temperature: float = Field(default=0.8, ge=0.0, le=10.0, description="of the samples; 0 takes the likeliest token")
+    toxic_texts: PinnedFile | None = Field(
+        None,
+        description="labelled texts (CSV: text, toxic) from which a judge of the samples learns; none: no judge",
+    )

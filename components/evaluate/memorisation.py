@@ -23,11 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.canaries import Kind, canary
-from components.core.files import digest_of, sha256_bytes
+from components.core.files import sha256_bytes
 from components.core.personal import find
 from components.core.scores import make_scores
 from components.core.tokens import TokenSplit
 from components.evaluate.config import EvaluateConfig
+from components.evaluate.samples import identity
 from components.model.scoring import token_judgements
 from components.model.transformer import Transformer
 
@@ -87,7 +88,7 @@ def exposure(losses: Floats, references: Floats) -> Floats:
 
 def personal_data(samples: Sequence[Mapping[str, object]]) -> pa.Table:
     """How many pieces of personal data stand in each sample."""
-    items = [digest_of({key: sample[key] for key in ("prompt", "seed", "temperature")}) for sample in samples]
+    items = [identity(sample) for sample in samples]
     found = [float(len(find(str(sample["text"]).encode()))) for sample in samples]
     return make_scores(PERSONAL_DATA, items, items, found, [1.0] * len(samples))
 

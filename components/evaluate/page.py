@@ -15,6 +15,7 @@ from components.core.pages import (
     number,
     page,
     paragraph,
+    percent,
     preformatted,
     section,
     table,
@@ -23,11 +24,12 @@ from components.core.pages import (
 from components.core.plots import Interval, interval_chart
 from components.evaluate.memorisation import EXPOSURE, EXTRACTION, PERSONAL_DATA
 from components.evaluate.summary import Figures
+from components.evaluate.toxicity import AUC, HELD_OUT, RECALL, TOXICITY
 
 
 def draw(
     overall: Figures, sources: Sequence[Figures], given_away: Mapping[str, float],
-    samples: Sequence[Mapping[str, object]], level: float,
+    toxic: Mapping[str, float], samples: Sequence[Mapping[str, object]], level: float,
 ) -> bytes:  # fmt: skip
     """The whole page."""
     lead = f"{number(overall.documents)} held-out documents, {number(overall.tokens)} tokens, scored one by one."
@@ -38,6 +40,7 @@ def draw(
         section("Beside a model that only counts", _beside_baseline(overall, level)),
         section("By source", _by_source(sources)),
         section("What it gives away of its training", _given_away(given_away)),
+        *([section("Toxicity", *_toxicity(toxic))] if toxic else []),
         section("Samples", *_samples(samples)),
         lead=lead,
     )
@@ -98,6 +101,25 @@ def _given_away(found: Mapping[str, float]) -> Html:
     return table("What the model repeats of the texts that it was trained on", columns, rows)
 
 
+def _toxicity(found: Mapping[str, float]) -> Iterator[Html]:
+    """What a judge calls toxic of the samples, beside ordinary text, and how good it is."""
+    rows = [
+        ("samples that it calls toxic", _share(found.get(TOXICITY))),
+        ("held-out documents, as long as a sample, that it calls toxic", _share(found.get(HELD_OUT))),
+        ("toxic texts that it finds, of labelled ones kept apart", percent(found[RECALL])),
+        ("area under its curve, on the same", number(found[AUC])),
+    ]
+    yield table("A judge that learned from labelled texts", ["what", "figure"], rows)
+    yield paragraph(
+        "A judge of words: it misses what is said politely or in words it never saw, and takes a quoted insult for a "
+        "toxic text. No toxic sample is no proof of harmlessness."
+    )
+
+
+def _share(found: float | None) -> str | None:
+    return None if found is None else percent(found)
+
+
 def _samples(samples: Sequence[Mapping[str, object]]) -> Iterator[Html]:
     yield paragraph("Drawn with fixed seeds, none left out. Each shows its prompt and what the model wrote after it.")
     firsts = {sample["prompt"]: sample for sample in reversed(samples)}
@@ -107,7 +129,8 @@ def _samples(samples: Sequence[Mapping[str, object]]) -> Iterator[Html]:
 
 
 def _sample(sample: Mapping[str, object]) -> Html:
-    return preformatted(f"after {sample['prompt']!r}", f"{sample['prompt']}{sample['text']}")
+    called = ", called toxic" if sample.get("toxic") else ""
+    return preformatted(f"after {sample['prompt']!r}{called}", f"{sample['prompt']}{sample['text']}")
 
 
 def _interval(label: str, value: float, interval: tuple[float, float] | None) -> Interval:

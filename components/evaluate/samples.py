@@ -6,9 +6,11 @@ own seed, and every sample is shown, good or bad.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
+from components.core.files import digest_of
 from components.core.progress import Progress
 from components.evaluate.config import EvaluateConfig
 from components.model.writing import Sampling, Writer
@@ -29,3 +31,8 @@ def draw_samples(config: EvaluateConfig, writer: Writer, codec: Codec) -> list[d
             samples.append({"prompt": prompt, "seed": seed, "temperature": config.temperature, "text": text})
             progress.advance()
     return samples
+
+
+def identity(sample: Mapping[str, Any]) -> str:
+    """The digest of what was asked for, by which the samples of two models are compared."""
+    return digest_of({key: sample[key] for key in ("prompt", "seed", "temperature")})

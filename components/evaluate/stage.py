@@ -3,12 +3,13 @@
 In: a trained model, the packed corpus and its tokenizer. Out: ``documents.parquet`` (the scores of each document),
 ``scores.parquet`` (all that the gate compares), ``samples.json``, ``page.html`` and flat metrics. In between: only the
 test split is scored, each token once, and a 5-gram model counted on the training split is scored on the same tokens.
-What takes time is counted in operations and never measured, so that equal inputs give equal bytes.
+What takes time is counted in operations and never measured, so that equal inputs give equal bytes. Labelled texts that
+the config names make a judge of the samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,8 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     import pyarrow.parquet as pq
 
     from components.core.tokens import TokenSplit
-    from components.evaluate import memorisation, page, samples, summary
+    from components.core.toxicity import learn
+    from components.evaluate import memorisation, page, samples, summary, toxicity
     from components.model.decoding import load_weights
     from components.model.weights import load_model
     from components.model.writing import Writer
@@ -51,15 +53,24 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     scored = _score(config, loaded, codec, held_out, TokenSplit.open(tokens, "train"))
     overall, sources = summary.summarise(scored, config), summary.summarise_sources(scored, config)
     drawn = samples.draw_samples(config, Writer(*load_weights(model)), codec)
+    judge = learn(config.toxic_texts) if config.toxic_texts else None
+    drawn = toxicity.mark(judge, drawn) if judge else drawn
     pq.write_table(scored, output / DOCUMENTS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     write_json(output / SAMPLES, drawn)
     measured = _measures(config, loaded, codec, tokens, drawn)
-    write_scores(output, [*summary.score_tables(scored), *measured, *_properties(loaded, model)])
+    judged = [toxicity.of_samples(judge, drawn), toxicity.of_held_out(judge, config, held_out, codec)] if judge else []
+    write_scores(output, [*summary.score_tables(scored), *measured, *judged, *_properties(loaded, model)])
     given_away = memorisation.means(measured)
-    write_whole(output / PAGE, page.draw(overall, sources, given_away, drawn, config.level))
+    toxic = {**memorisation.means(judged), **toxicity.figures(judge)} if judge else {}
+    write_whole(output / PAGE, page.draw(overall, sources, given_away, toxic, drawn, config.level))
     dropped = {"beyond the limits or empty": held_out.num_documents - scored.num_rows}
-    metrics = {**summary.metrics(overall, sources), **given_away}
+    metrics = {**summary.metrics(overall, sources), **given_away, **toxic}
     return Report(metrics, Books(held_out.num_documents, scored.num_rows, dropped))
+
+
+def labelled_texts(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Path) -> Iterable[Path]:
+    """The file that the config pins, if it does."""
+    return [Path(config.toxic_texts.path)] if config.toxic_texts else []
 
 
 def _score(

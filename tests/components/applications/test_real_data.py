@@ -23,7 +23,7 @@ from components.prepare import STAGES as PREPARE_STAGES
 from components.train import FinetuneConfig, finetune
 from components.validate import STAGES as VALIDATE
 from tests.components.applications.sources import MORE, PREPARE, SOURCES, Values, require
-from tests.components.assess.test_toxicity import TWEETS, toxic_texts
+from tests.components.core.test_toxicity import TWEETS, toxic_texts
 from tests.components.train.finetune_world import CONFIG, make_base
 
 ALL: dict[str, tuple[list[Values], Values]] = {name: (SOURCES[name], PREPARE[name]) for name in SOURCES}

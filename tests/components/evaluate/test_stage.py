@@ -11,10 +11,11 @@ from components.core.errors import InputError
 from components.core.files import list_files
 from components.core.params import parse
 from components.core.tokens import TokenSplit
-from components.evaluate import EvaluateConfig, evaluate
+from components.evaluate import STAGE, EvaluateConfig, evaluate
 from components.evaluate.summary import safe_name
 from components.registry.comparison import read_metrics
 from components.tokenizer.codec import Codec
+from tests.components.core.test_toxicity import TWEETS, made_up, toxic_texts, write
 from tests.components.evaluate.world import CONFIG, NUM_CANARIES, make_model, make_world
 
 
@@ -124,6 +125,47 @@ def test_the_gate_gets_every_metric_in_slices_and_the_totals_agree(done):
     assert set(metrics["bits_per_byte"].slices_by("source", 2)) == {"source 0", "source 1"}
     assert set(metrics["bits_per_byte"].slices_by("language", 2)) == {"en", "unknown"}
     assert len(metrics["personal_data"].documents) == 6
+
+
+@pytest.fixture(scope="module")
+def judged(world, tmp_path_factory):
+    """An evaluation with a judge to whom the words with which two of three held-out documents begin are toxic."""
+    folder = tmp_path_factory.mktemp("judged")
+    (folder / "output").mkdir()
+    labelled = write(folder / "labelled.csv", made_up("The model reads the text", "Some text is short"))
+    chosen = config(toxic_texts=labelled.model_dump(), max_new_tokens=12)
+    assert [str(path) for path in STAGE.reads(chosen, **world)] == [labelled.path], "the walls let it be read"
+    return folder / "output", evaluate(chosen, **world, output=folder / "output")
+
+
+def test_samples_are_marked_beside_the_beginnings_of_held_out_documents(judged, done):
+    output, report = judged
+    metrics, samples = read_metrics(output), json.loads((output / "samples.json").read_bytes())
+    assert [sample["toxic"] for sample in samples].count(True) == metrics["toxicity"].totals.sum()
+    assert metrics["toxicity"].documents == metrics["personal_data"].documents
+    assert metrics["toxicity_held_out"].value() == report.metrics["toxicity_held_out"] == pytest.approx(8 / 12)
+    assert (report.metrics["toxicity_judge_recall"], report.metrics["toxicity_judge_auc"]) == (1.0, 1.0)
+    assert "Toxicity" in (output / "page.html").read_text(encoding="utf-8")
+    assert not {"toxicity", "toxicity_judge_auc"} & set(done[1].metrics)
+
+
+def test_the_marks_of_two_judges_are_of_different_items(judged, world, tmp_path):
+    other = write(tmp_path / "other.csv", made_up("dreadful"))
+    evaluate(config(toxic_texts=other.model_dump(), max_new_tokens=12), **world, output=tmp_path)
+    ours, theirs = read_metrics(judged[0]), read_metrics(tmp_path)
+    assert ours["toxicity"].documents == theirs["toxicity"].documents
+    assert ours["toxicity"].identity != theirs["toxicity"].identity
+    assert ours["personal_data"].identity == theirs["personal_data"].identity
+
+
+def test_a_judge_learned_from_tweets_calls_nothing_of_a_documentation_toxic(world, tmp_path):
+    if not TWEETS.exists():
+        pytest.skip(f"no shared data at {TWEETS}")
+    (tmp_path / "output").mkdir()
+    labelled = toxic_texts(tmp_path / "tweets.csv", most=5000).model_dump()
+    report = evaluate(config(toxic_texts=labelled, max_new_tokens=32), **world, output=tmp_path / "output")
+    assert report.metrics["toxicity_held_out"] == 0
+    assert report.metrics["toxicity_judge_recall"] > 0.5
 
 
 def test_exposure_is_the_bits_by_which_a_canary_became_easier_to_guess():

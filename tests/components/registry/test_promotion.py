@@ -198,3 +198,23 @@ def test_a_version_may_be_champion_of_an_application_and_not_of_the_model(worksp
     assert kinds == ["promoted", "promoted", "kept"]
     assert access.rollback(NAME, application="classify").version == digests[0]
     assert states() == {1: ("champion-classify",), 2: (), 3: ("challenger", "champion")}
+
+
+def test_a_version_whose_answers_hold_personal_data_is_no_champion_of_chat_and_may_be_one_of_classifying(workspace):
+    leaks = {"name": "personal data", "metric": "chat.personal_data", "margin": 0.05, "limit": 0.2}
+    rules = {
+        "chat": {"primary": {"metric": "chat.token_f1", "worse": "lower"}, "guardrails": [leaks]},
+        "classify": {"primary": {"metric": "classify.accuracy", "worse": "lower"}},
+    }
+    config, digests = {**PROMOTE_CONFIG, "applications": rules}, []
+    # The first is above the limit, the third above the margin beside the second; each is better than the one before.
+    for number, (assessed, leaking) in enumerate([(0.4, 0.4), (0.5, 0.01), (0.8, 0.11)]):
+        world = make_world(workspace / f"world{number}", seed=number, assessed=assessed, leaking=leaking)
+        digests.append(registered(workspace / "data/register", world))
+        promoted(workspace, world, digests[-1], config)
+        assert is_judged(workspace, world, digests[-1], config)
+    assert [entry.kind for entry in read_ledger_quickly(NAME, "chat").entries] == ["kept", "promoted", "kept"]
+    assert [entry.kind for entry in read_ledger_quickly(NAME, "classify").entries] == ["promoted"] * 3
+    assert access.champion(NAME, "chat").digest == digests[1]
+    assert access.champion(NAME, "classify").digest == digests[2]
+    assert "personal data: worse by" in "\n".join(read_ledger_quickly(NAME, "chat").entries[2].evidence["lines"])

@@ -14,6 +14,7 @@ from components.core.files import sha256_bytes, write_json, write_whole
 from components.core.keys import load_key
 from components.core.lock import WORKSPACE_VARIABLE
 from components.core.records import Record, describe_files, execution_digest
+from components.core.scores import of_floor
 from components.provenance.attest import Order, attest
 from components.provenance.place import PARTS, place_of
 
@@ -25,9 +26,10 @@ PINS = b'{"sources": []}\n'
 PINNED = sha256_bytes(PINS)
 
 
-def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1, assessed=0.5, floor=None):
+def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1, assessed=0.5, floor=None, leaking=None):
     """The inputs of ``register``; ``change`` makes the scores worse by so many nats per byte, and of the examples of
-    an application a share ``assessed`` is answered rightly, ``floor`` by a floor."""
+    an application a share ``assessed`` is answered rightly, ``floor`` by a floor. With ``leaking`` it chats too, as
+    well as it classifies, and a share of its answers holds personal data."""
     inputs = {name: folder / name for name in PARTS}
     for path in inputs.values():
         path.mkdir(parents=True)
@@ -35,7 +37,10 @@ def make_world(folder, *, seed=0, change=0.0, evaluation_seed=1, assessed=0.5, f
     make_model(inputs["model"], seed)
     make_evaluation(inputs["evaluation"], change, evaluation_seed)
     make_finetuned(inputs["finetuned"] / "assistant", seed)
-    make_assessment(inputs["assessments"] / "classify", assessed, floor)
+    beside = {} if floor is None else {of_floor("accuracy", "commonest"): floor}
+    make_assessment(inputs["assessments"] / "classify", {"accuracy": assessed, **beside})
+    if leaking is not None:
+        make_assessment(inputs["assessments"] / "chat", {"token_f1": assessed, "personal_data": leaking})
     attest_world(folder, inputs)
     return inputs
 
@@ -99,15 +104,14 @@ def make_finetuned(folder, seed):
     finish(folder, "finetune@assistant", {"method": "full", "applications": {"classify": 1.0}}, {"model": PINNED})
 
 
-def make_assessment(folder, accuracy, floor):
-    """Scores of 200 examples of an application."""
+def make_assessment(folder, shares):
+    """Scores of 200 examples of an application: of each metric, the share of them that score one."""
     folder.mkdir()
-    names, metric = [f"{n:032x}" for n in range(200)], "classify.accuracy"
-    shares = {metric: accuracy} if floor is None else {metric: accuracy, scores.of_floor(metric, "commonest"): floor}
-    rows = [(name, np.arange(200) < 200 * share) for name, share in shares.items()]
+    names = [f"{n:032x}" for n in range(200)]
+    rows = [(f"{folder.name}.{name}", np.arange(200) < 200 * share) for name, share in shares.items()]
     scores.write_scores(folder, [scores.make_scores(name, names, names, right, np.ones(200)) for name, right in rows])
-    write_json(folder / "report.json", {"accuracy": accuracy})
-    finish(folder, "assess@classify", {}, {"finetuned/assistant": PINNED})
+    write_json(folder / "report.json", {name: share for name, share in shares.items() if "/" not in name})
+    finish(folder, f"assess@{folder.name}", {}, {"finetuned/assistant": PINNED})
 
 
 def write_scores(folder, losses, sizes, *, first=0):

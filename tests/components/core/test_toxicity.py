@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from components.assess.questions import Said
-from components.assess.toxicity import learn
 from components.core.errors import InputError
 from components.core.files import sha256_file
 from components.core.pinned import PinnedFile
+from components.core.toxicity import learn
 from tests.worlds import SHARED_DATA
 
 TWEETS = SHARED_DATA / "toxic_tune" / "tweets.csv"
@@ -24,10 +24,20 @@ def write(path: Path, rows: list[tuple[str, int]]) -> PinnedFile:
     return PinnedFile(path=str(path), sha256=sha256_file(path))
 
 
-def toxic_texts(path: Path) -> PinnedFile:
-    """The tweets, as a judge wants them."""
+def made_up(toxic: str = "awful", harmless: str = "kind") -> list[tuple[str, int]]:
+    """Texts that some words alone make toxic; all others stand in as many harmless ones."""
+    others = [f"{a} {b}" for a in ("you", "they", "we", "") for b in ("thing", "person", "text", "word", "")]
+    return [
+        (f"{word} {others[number % 20]} {number}", label)
+        for label, word in enumerate((harmless, toxic)) for number in range(200)
+    ]  # fmt: skip
+
+
+def toxic_texts(path: Path, most: int | None = None) -> PinnedFile:
+    """The tweets, or the first of them, as a judge wants them."""
     with TWEETS.open(newline="") as file:
-        return write(path, [(row["tweet"], int(row["class"] != HARMLESS)) for row in csv.DictReader(file)])
+        rows = islice(csv.DictReader(file), most)
+        return write(path, [(row["tweet"], int(row["class"] != HARMLESS)) for row in rows])
 
 
 def test_a_judge_learned_from_tweets_finds_most_of_what_people_called_toxic(tmp_path: Path) -> None:
@@ -37,8 +47,14 @@ def test_a_judge_learned_from_tweets_finds_most_of_what_people_called_toxic(tmp_
     assert judge.auc > 0.95
     assert judge.recall > 0.65
     docstrings = ["Return the shortest path between two nodes of a graph.", "Parameters: x, array_like"]
-    marked = judge.mark([*(Said(text=text) for text in docstrings), Said(ranked=("a",))])
-    assert [one.is_toxic for one in marked] == [False, False, None]
+    assert judge.mark(docstrings) == [False, False]
+    assert judge.mark([]) == []
+
+
+def test_a_judge_knows_again_what_it_was_told_is_toxic(tmp_path: Path) -> None:
+    judge = learn(write(tmp_path / "labelled.csv", made_up()))
+    assert (judge.auc, judge.recall) == (1.0, 1.0)
+    assert judge.mark(["You are an awful person.", "You are a kind person."]) == [True, False]
 
 
 def test_too_few_labels_are_refused(tmp_path: Path) -> None:
