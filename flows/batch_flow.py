@@ -13,20 +13,23 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from components.core import s3
 from components.core.errors import InputError, RegistryError
+from components.core.files import write_whole
 from components.serve.batch import BatchAnswerer, BatchOptions, BatchWriter
 from components.serve.versions import Identity, Opened
 from flows.generate import model_name
 from flows.serve import RegistrySource
 
-_READABLE = "a Parquet table that can be read"
+_READABLE, _WRITABLE = "a Parquet table that can be read", "a place where the table can be written"
+_LOOK = "look at the address, and at who may read and write there"
 
 
 class Work(Protocol):
@@ -126,8 +129,9 @@ def batch(source: str, target: str, which: str, column: str, application: str, o
     opened = versions.open(identity)
     work: Work = Answering(opened, application) if application else Continuing(opened, column, options)
     with tempfile.TemporaryDirectory() as scratch, closing(work):
+        fetched = _fetched(source, Path(scratch) / "source.parquet")
         with _told(source, _READABLE):
-            table = pq.ParquetFile(_fetched(source, Path(scratch) / "source.parquet"))
+            table = pq.ParquetFile(fetched)
         _check(work, table.schema_arrow, source, identity)
         done, num_rows, num_empty = Path(scratch) / "target.parquet", 0, 0
         sink: pq.ParquetWriter | None = None
@@ -183,52 +187,33 @@ def _other_columns(source: str, schema: pa.Schema, expected: str, fix: str) -> I
 
 def _fetched(source: str, scratch: Path) -> Path:
     """The table on this machine's disk."""
-    if not source.startswith("s3://"):
-        if not Path(source).is_file():
-            raise InputError(source, found="no such file", expected="a Parquet table", fix="name one")
-        return Path(source)
-    _s3().download_file(*_bucket_and_key(source), str(scratch))
-    return scratch
+    if source.startswith(s3.SCHEME):
+        client = s3.open_client(InputError)
+        with s3.explained(InputError, source, expected=_READABLE, fix=_LOOK):
+            client.download_file(*s3.split_address(source), str(scratch))
+        return scratch
+    if not Path(source).is_file():
+        raise InputError(source, found="no such file", expected="a Parquet table", fix="name one")
+    return Path(source)
 
 
 def _deliver(done: Path, target: str) -> None:
     """Give the finished table its place, whole or not at all."""
-    from components.core.files import write_whole
-
-    with _told(target, "a place where the table can be written"):
-        if target.startswith("s3://"):
-            _s3().upload_file(str(done), *_bucket_and_key(target))
-        else:
-            write_whole(Path(target), done.read_bytes())
+    if target.startswith(s3.SCHEME):
+        client = s3.open_client(InputError)
+        with s3.explained(InputError, target, expected=_WRITABLE, fix=_LOOK):
+            client.upload_file(str(done), *s3.split_address(target))
+        return
+    with _told(target, _WRITABLE):
+        write_whole(Path(target), done.read_bytes())
 
 
 @contextmanager
 def _told(address: str, expected: str) -> Iterator[None]:
-    """Raises InputError where a library cannot read or write at ``address``; a full disk is told further up."""
+    """Raises InputError where Parquet or the disk refuses ``address``; a full disk is told further up."""
     try:
         yield
-    except _refusals() as error:
+    except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise InputError(address, found=" ".join(str(error).split()), expected=expected,
-                         fix="look at the address, and at who may read and write there") from None  # fmt: skip
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    """What Parquet, a disk and S3 raise; asked for once something is raised, so that no table here waits for boto3."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return pa.ArrowException, OSError, Boto3Error, BotoCoreError, ClientError
-
-
-def _bucket_and_key(address: str) -> tuple[str, str]:
-    from components.ingest.s3 import split_address
-
-    return split_address(address)
-
-
-def _s3() -> Any:
-    import boto3
-
-    return cast("Any", boto3.client("s3"))
+        raise InputError(address, found=" ".join(str(error).split()), expected=expected, fix=_LOOK) from None

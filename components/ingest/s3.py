@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from components.core import s3
 from components.core.errors import SourceError
 from components.core.progress import Progress
 from components.ingest import transfer
@@ -35,8 +35,7 @@ _CHANGED, _TRANSIENT = "412", {"500", "502", "503", "504", "429"}
 
 
 def open_client(source: SourceFiles) -> BaseClient:
-    """A client as the source wants it; keys and region come from where boto3 always looks for them."""
-    session = boto3.Session()
+    """A client as the source wants it. Raises SourceError."""
     config = Config(
         signature_version=botocore.UNSIGNED if source.s3_anonymous else None,
         s3={"addressing_style": "path"} if source.s3_endpoint_url else None,
@@ -44,13 +43,13 @@ def open_client(source: SourceFiles) -> BaseClient:
         connect_timeout=transfer.CONNECT_SECONDS, read_timeout=transfer.STALL_SECONDS,
         max_pool_connections=_PARTS_AT_ONCE,
     )  # fmt: skip
-    region = session.region_name or "us-east-1"
-    return session.client("s3", endpoint_url=source.s3_endpoint_url, region_name=region, config=config)
+    client: BaseClient = s3.open_client(SourceError, endpoint_url=source.s3_endpoint_url, config=config)
+    return client
 
 
 def list_versions(client: BaseClient, pattern: str) -> Iterator[Version]:
     """Every object that ``s3://bucket/glob`` names, in the order of the keys. Raises SourceError."""
-    bucket, key = split_address(pattern)
+    bucket, key = s3.split_address(pattern)
     with _told(pattern):
         if not _MAGIC.search(key):
             head = client.head_object(Bucket=bucket, Key=key)
@@ -100,7 +99,7 @@ def _read_part(client: BaseClient, version: Version, start: int, end: int) -> by
 
 
 def _open_range(client: BaseClient, version: Version, start: int, end: int) -> Iterator[bytes]:
-    bucket, key = split_address(version.address)
+    bucket, key = s3.split_address(version.address)
     try:
         answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=version.etag)
         yield from answer["Body"].iter_chunks(transfer.PIECE_BYTES)
@@ -110,12 +109,6 @@ def _open_range(client: BaseClient, version: Version, start: int, end: int) -> I
         raise
     except (HTTPClientError, BotoCoreError) as error:
         raise TransientError(str(error)) from None
-
-
-def split_address(address: str) -> tuple[str, str]:
-    """Bucket and key of ``s3://bucket/key``."""
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    return bucket, key
 
 
 def translate_glob(pattern: str) -> re.Pattern[str]:
@@ -133,15 +126,12 @@ def _status(error: ClientError) -> Any:
 @contextmanager
 def _told(address: str) -> Iterator[None]:
     """What S3 refuses, in the words of a source."""
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        raise _explain(address, error) from None
-
-
-def _explain(address: str, error: ClientError | BotoCoreError) -> SourceError:
-    if isinstance(error, ClientError) and str(_status(error)) == _CHANGED:
-        return refuse(address, "another version than a moment ago", "one version from the first byte to the last",
-                      "run `pedigree refresh` when nobody writes there")  # fmt: skip
     fix = "look at the bucket, the key, the AWS_… variables, or set `s3_anonymous: true` for a public bucket"
-    return refuse(address, " ".join(str(error).split()), "an object that may be read", fix)
+    with s3.explained(SourceError, f"source {address}", expected="an object that may be read", fix=fix):
+        try:
+            yield
+        except ClientError as error:
+            if str(_status(error)) != _CHANGED:
+                raise
+            raise refuse(address, "another version than a moment ago", "one version from the first byte to the last",
+                         "run `pedigree refresh` when nobody writes there") from None  # fmt: skip

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
+from components.core import s3
 from components.core.errors import RegistryError
 from components.core.files import sha256_file
 from components.core.records import RECORD, read_record
@@ -23,24 +24,31 @@ from components.core.records import RECORD, read_record
 if TYPE_CHECKING:
     from components.registry.contents import Contents
 
-SCHEME = "s3://"
-
 
 def send(root: str, contents: Contents) -> None:
     """Send what is not there yet. Raises RegistryError."""
-    s3 = _client()
-    for path, bucket, key in _places(root, contents):
-        if not _is_there(s3, bucket, key, path.stat().st_size):
-            _ask(root, lambda path=path, bucket=bucket, key=key: s3.upload_file(str(path), bucket, key))
+    with opened(root) as client:
+        for path, bucket, key in _places(root, contents):
+            if not _is_there(client, bucket, key, path.stat().st_size):
+                client.upload_file(str(path), bucket, key)
 
 
 def bring(root: str, contents: Contents) -> None:
     """Bring every file that the records name and that is not here. Raises RegistryError."""
-    s3 = _client()
-    for path, bucket, key in _places(root, contents):
-        if not path.exists() or sha256_file(path) != key.rpartition("/")[2]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _ask(root, lambda path=path, bucket=bucket, key=key: s3.download_file(bucket, key, str(path)))
+    with opened(root) as client:
+        for path, bucket, key in _places(root, contents):
+            if not path.exists() or sha256_file(path) != key.rpartition("/")[2]:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                client.download_file(bucket, key, str(path))
+
+
+@contextmanager
+def opened(root: str) -> Iterator[Any]:
+    """A client; what S3 refuses inside the block is told as a RegistryError, whoever asks."""
+    client = s3.open_client(RegistryError, endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None)
+    with s3.explained(RegistryError, root, expected="objects that can be read and written",
+                      fix="look at the bucket and at the credentials in the environment"):  # fmt: skip
+        yield client
 
 
 def only_record(_folder: str, names: list[str]) -> list[str]:
@@ -50,34 +58,16 @@ def only_record(_folder: str, names: list[str]) -> list[str]:
 
 def _places(root: str, contents: Contents) -> Iterator[tuple[Path, str, str]]:
     """Each file of the parts with the bucket and key of its content."""
-    address = urlsplit(root)
-    prefix = address.path.strip("/")
+    bucket, prefix = s3.split_address(root)
     for folder in contents.folders.values():
         for name, entry in read_record(folder).files.items():
-            yield folder / name, address.netloc, "/".join(filter(None, [prefix, "objects", entry.sha256]))
+            yield folder / name, bucket, "/".join(filter(None, [prefix.strip("/"), "objects", entry.sha256]))
 
 
-def _is_there(s3: Any, bucket: str, key: str, size: int) -> bool:
+def _is_there(client: Any, bucket: str, key: str, size: int) -> bool:
     from botocore.exceptions import ClientError
 
     try:
-        return int(s3.head_object(Bucket=bucket, Key=key)["ContentLength"]) == size
+        return int(client.head_object(Bucket=bucket, Key=key)["ContentLength"]) == size
     except ClientError:
         return False  # whatever is wrong shows when it is sent
-
-
-def _ask(root: str, act: Any) -> None:
-    from boto3.exceptions import S3UploadFailedError
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        act()
-    except (BotoCoreError, ClientError, S3UploadFailedError) as error:
-        raise RegistryError(root, found=str(error), expected="objects that can be read and written",
-                            fix="look at the bucket and at the credentials in the environment") from None  # fmt: skip
-
-
-def _client() -> Any:
-    import boto3
-
-    return cast("Any", boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None))

@@ -104,14 +104,21 @@ def fetch(version: Version, into: Path) -> Path:
     """
     if version.folder:
         return version.folder
+    root = version.tags.get(OBJECTS)
+    if not root:
+        return _download(version, into)
+    with objects.opened(root):  # MLflow asks S3 too
+        folder = _download(version, into)
+    objects.bring(root, Contents.below(folder))
+    return folder
+
+
+def _download(version: Version, into: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     into.mkdir(parents=True, exist_ok=True)
     address = f"models:/{version.name}/{version.number}"
-    folder = Path(download_artifacts(artifact_uri=address, dst_path=str(into))) / PARTS_FOLDER
-    if root := version.tags.get(OBJECTS):
-        objects.bring(root, Contents.below(folder))
-    return folder
+    return Path(download_artifacts(artifact_uri=address, dst_path=str(into))) / PARTS_FOLDER
 
 
 def _create(client: MlflowClient, name: str, run_id: str, contents: Contents, provenance: Path, root: str) -> Version:

@@ -140,11 +140,21 @@ def schema_of(names):
     return pa.schema([(name, pa.string()) for name in names])
 
 
+def test_an_address_of_s3_that_is_none_is_told(access, tmp_path, monkeypatch):
+    from flows import batch_flow
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    with pytest.raises(InputError, match="localhost:9000"):
+        batch_flow._fetched("s3://tables/in.parquet", tmp_path / "in.parquet")
+    with pytest.raises(InputError, match="localhost:9000"):
+        batch_flow._deliver(write_table(tmp_path / "done.parquet", ["a"]), "s3://tables/out.parquet")
+
+
 @pytest.mark.parametrize("source", ["s3://nowhere/in.parquet", "s3://tables/none.parquet", "s3://tables", "s3://"])
 def test_what_is_not_in_s3_is_told(access, tmp_path, source):
     from flows import batch_flow
 
-    with pytest.raises(InputError, match="can be read"), batch_flow._told(source, batch_flow._READABLE):
+    with pytest.raises(InputError, match="can be read"):
         batch_flow._fetched(source, tmp_path / "in.parquet")
     assert not list(tmp_path.iterdir())
 

@@ -136,6 +136,12 @@ def test_what_is_not_there_or_refused_is_told(client: Any, endpoint: str, tmp_pa
         files(config(endpoint, "s3://corpus/none/*.txt"), tmp_path)
 
 
+def test_an_address_of_a_server_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost:9000")
+    with pytest.raises(SourceError, match=r"localhost:9000(.|\n)*AWS_ENDPOINT_URL"):
+        files(config("", "s3://corpus/a.txt", s3_endpoint_url=None), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("pattern", "names", "others"),
     [

@@ -80,7 +80,7 @@ def test_s3_holds_each_content_once_and_versions_refer_to_it(workspace, bucket):
                     for item in bucket.objects.filter(Prefix="team/objects/")}  # fmt: skip
 
 
-def test_an_object_that_was_changed_is_refused_and_one_that_is_gone_is_sent_again(workspace, bucket):
+def test_an_object_that_was_changed_is_refused_and_one_that_is_gone_is_sent_again(workspace, bucket, monkeypatch):
     world = make_world(workspace / "world")
     registered(workspace / "data/register", world)
     largest = max(bucket.objects.filter(Prefix="team/objects/"), key=lambda item: item.size)
@@ -91,6 +91,11 @@ def test_an_object_that_was_changed_is_refused_and_one_that_is_gone_is_sent_agai
     largest.delete()
     with pytest.raises(RegistryError, match="s3://models/team"):
         access.load(NAME, "challenger")
+    with monkeypatch.context() as environment:
+        environment.setenv("MLFLOW_S3_ENDPOINT_URL", "localhost:9000")
+        for act in (lambda: access.load(NAME, "challenger"), lambda: registered(workspace / "other", world)):
+            with pytest.raises(RegistryError, match="localhost:9000"):
+                act()
     registered(workspace / "data/register", world)
     assert access.load(NAME, "challenger").digest == look.look(store.find_store(), NAME)[0].digest
     assert len(versions.list_versions(client(), NAME)) == 1
