@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from components.serve.engine import Engine, Order, Ticket, Token
-from components.serve.errors import broken, too_slow
+from components.serve.errors import broken, ending, too_slow
 from components.serve.text import TextReader
 from components.tokenizer.codec import Codec
 
@@ -21,10 +21,14 @@ Reason = Literal["stop", "length"]
 
 
 class Bell:
-    """Tells coroutines of one event loop what the lanes have put into their inboxes."""
+    """Tells coroutines of one event loop what the lanes have put into their inboxes, and when all must end.
+
+    Attributes:
+        is_over: no text is waited for any more.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop, self.is_over = loop, False
         self._events: dict[Ticket, asyncio.Event] = {}
 
     def wake(self, tickets: Sequence[Ticket]) -> None:
@@ -38,6 +42,11 @@ class Bell:
         self._events |= dict.fromkeys(tickets, event)
         event.set()  # something may have come already
         return event
+
+    def end(self) -> None:
+        """The server ends now: whoever listens hears of it."""
+        self.is_over = True
+        self._ring(list(self._events))
 
     def leave(self, tickets: Sequence[Ticket]) -> None:
         """Nobody listens for these any more."""
@@ -88,7 +97,7 @@ class _Text:
 async def write(
     engine: Engine, codec: Codec, bell: Bell, orders: Sequence[Order], stops: Sequence[str], seconds: float
 ) -> AsyncGenerator[Piece, None]:
-    """The pieces of the texts that are ordered. Raises Refusal when the time is over or a lane fails."""
+    """The pieces of the texts that are ordered. Raises Refusal when the time is over, a lane fails or all must end."""
     tickets = [engine.submit(order) for order in orders]
     texts = [_Text(i, ticket, TextReader(codec, stops)) for i, ticket in enumerate(tickets)]
     event, end = bell.listen(tickets), asyncio.get_running_loop().time() + seconds
@@ -96,6 +105,8 @@ async def write(
         while open_texts := [text for text in texts if text.is_open]:
             await _wait(event, end)
             event.clear()
+            if bell.is_over:
+                raise ending()
             for text in open_texts:
                 if piece := text.take():
                     yield piece

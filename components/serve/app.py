@@ -34,7 +34,7 @@ from components.serve.answers import Bell, Piece, write
 from components.serve.applications import Answer, Usage, respond
 from components.serve.config import ServeConfig
 from components.serve.engine import Engine, Order
-from components.serve.errors import Refusal, broken, invalid, not_learned, not_ready
+from components.serve.errors import Refusal, broken, ending, invalid, not_learned, not_ready
 from components.serve.formats import Format, Text, usage
 from components.serve.gate import Gate
 from components.serve.page import playground
@@ -62,12 +62,17 @@ class Service:
         self.watch = Watch(self.versions)
         self.shadow = Shadow(config, self.versions, self.bell, self.watch)
 
-    @property
-    def trouble(self) -> str:
-        """Why nothing can be answered now, if so; it names no path and no address, since anybody may read it."""
+    def drain(self) -> None:
+        """Take nothing new; what still runs when its time is over ends with an error."""
+        self.is_draining = True
+        asyncio.get_running_loop().call_later(self.config.drain_seconds, self.bell.end)
+
+    def check_ready(self) -> None:
+        """Raises Refusal when nothing can be answered; it names no path and no address, since anybody may read it."""
         if self.is_draining:
-            return "the server is about to end"
-        return "" if self.versions.current else NONE_YET
+            raise ending()
+        if self.versions.current is None:
+            raise not_ready(NONE_YET)
 
 
 def make_app(service: Service) -> Gate:
@@ -109,8 +114,7 @@ def _add_watching(app: FastAPI, service: Service) -> None:
     @app.get("/readyz")
     async def ready(request: Request) -> dict[str, str]:
         _visit(request).route = "/readyz"
-        if service.trouble:
-            raise not_ready(service.trouble)
+        service.check_ready()
         return {"status": "ready"}
 
     @app.get("/metrics")
@@ -166,8 +170,7 @@ def _add_writing(app: FastAPI, service: Service) -> None:
 
 async def _answer(service: Service, request: Request, body: CompletionRequest | ChatRequest) -> Response:
     """One answer, whole or as a stream; the version is held until its last byte."""
-    if service.trouble:
-        raise not_ready(service.trouble)
+    service.check_ready()
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(service.versions.use(body.model))
         engine, orders, stops = await orders_of(body, served)
@@ -218,8 +221,7 @@ def _add_application(app: FastAPI, service: Service, application: Application) -
     async def apply(request: Request, body: Any, model: Name = None) -> Response:
         visit = _visit(request)
         visit.route = path
-        if service.trouble:
-            raise not_ready(service.trouble)
+        service.check_ready()
         async with service.versions.use(model, application.name) as served:
             skill = served.skills.get(application.name)
             if skill is None:

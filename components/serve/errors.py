@@ -9,6 +9,7 @@ Refusal                     status  type                    code
 ├── too_large(...)          413     invalid_request_error   request_too_large
 ├── too_many(...)           429     requests                rate_limit_exceeded
 ├── not_ready(...)          503     server_error            not_ready, version_refused or overloaded
+├── ending()                503     server_error            not_ready
 ├── too_slow(...)           408/504 timeout                 timeout
 └── broken()                500     server_error            None
 """
@@ -78,6 +79,11 @@ def too_many(per_minute: int, retry_seconds: int) -> Refusal:
 def not_ready(message: str, code: str = "not_ready") -> Refusal:
     """Nothing can be answered at this moment."""
     return Refusal(503, "server_error", message, code=code, retry_seconds=1)
+
+
+def ending() -> Refusal:
+    """The time that running answers get at the end is over, or nothing new is begun."""
+    return not_ready("This server is about to end.")
 
 
 def too_slow(message: str, status: int) -> Refusal:

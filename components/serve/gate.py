@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.serve.config import ServeConfig
-from components.serve.errors import Refusal, broken, no_key, too_large, too_many, too_slow, wrong_host
+from components.serve.errors import Refusal, broken, ending, no_key, too_large, too_many, too_slow, wrong_host
 from components.serve.watch import Visit, Watch
 
 # What anybody may see: the page itself, and what watches the server.
@@ -56,6 +56,9 @@ class Gate:
             await self._app(scope, self._bounded(scope, receive), send)
         except Refusal as refusal:
             await refuse(refusal, scope, receive, send)
+        except asyncio.CancelledError:  # the server ends, and waits for nobody any more
+            if not visit.status:
+                await refuse(ending(), scope, receive, send)
         except Exception:  # noqa: BLE001 - whoever asked must not see what broke, and the server must go on
             _log.exception("a request failed", extra={"fields": {"request_id": visit.request_id}})
             if not visit.status:

@@ -1,8 +1,8 @@
 """The process: listens, serves, and at SIGTERM or Ctrl-C finishes what runs before it ends.
 
-In: a config and a source of versions. Out: nothing, until it is told to end. In between: a connection that does not
-say what it wants within the time is closed, so that silent ones cannot pile up, and so is one that does not take what
-is sent to it.
+In: a config and a source of versions. Out: nothing, until it is told to end; what has not ended when its time is over
+is told so. In between: a connection that does not say what it wants within the time is closed, so that silent ones
+cannot pile up, and so is one that does not take what is sent to it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import resource
 import signal
 import socket
@@ -30,6 +31,7 @@ from components.serve.watch import log_to_standard_error
 
 # The lanes leave Python for about a millisecond at a time; whoever holds it then must not keep it for longer.
 _SWITCH_SECONDS = 0.0005
+_LAST_SECONDS = 1  # for who has not gone when all answers have ended: who does not read, or has not said what it wants
 _BACKLOG = 4096  # connections that may wait to be taken
 
 
@@ -50,7 +52,7 @@ async def _serve(config: ServeConfig, source: Source, listener: socket.socket) -
     options = uvicorn.Config(
         make_app(service), http=_protocol(config.read_seconds), ws="none", log_config=None, access_log=False,
         server_header=False, date_header=False, backlog=_BACKLOG, timeout_keep_alive=30,
-        timeout_graceful_shutdown=int(config.drain_seconds), proxy_headers=False,
+        timeout_graceful_shutdown=math.ceil(config.drain_seconds) + _LAST_SECONDS, proxy_headers=False,
     )  # fmt: skip
     gc.freeze()  # what is there now stays: the collector need not look at it again
     await _Server(options, service).serve(sockets=[listener])
@@ -65,7 +67,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM or SIGINT has come."""
-        self._service.is_draining = True
+        self._service.drain()
         super().handle_exit(sig, frame)
 
     @contextmanager

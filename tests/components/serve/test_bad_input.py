@@ -7,6 +7,7 @@ import threading
 import time
 
 import httpx
+import openai
 import pytest
 
 from tests.components.serve.test_api import LONG
@@ -197,13 +198,9 @@ def test_a_client_that_is_too_slow_with_its_second_request_is_let_go(server):
 
 
 def test_a_client_that_does_not_read_is_let_go(versions, tmp_path):
-    body = json.dumps({"model": NAME, "prompt": "a", "max_tokens": 2000, "logprobs": 20, "n": 16}).encode()
-    head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    body = {"model": NAME, "prompt": "a", "max_tokens": 2000, "logprobs": 20, "n": 16}
     with running(versions, tmp_path / "log", timeout_seconds=3.0) as server, socket.socket() as connection:
-        server.wait_ready()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect(("127.0.0.1", server.port))
-        connection.sendall(head.encode() + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        ask_and_do_not_read(connection, server.wait_ready(), body)
         port = f":{connection.getsockname()[1]:04X}"
 
         def is_held():
@@ -347,3 +344,36 @@ def is_turned_away(server):
         return server.client.get("/healthz").status_code != 200
     except httpx.TransportError:
         return True
+
+
+def test_what_runs_on_past_the_end_is_told_so_and_the_process_ends_in_time(versions, tmp_path):
+    endless = {"max_tokens": LONG, "temperature": 0, "n": 16}
+    with running(versions, tmp_path / "log", drain_seconds=0.5) as server, socket.socket() as deaf:
+        server.wait_ready()
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0)
+        stream = client.completions.create(model=NAME, prompt="a", stream=True, **endless)
+        next(stream)
+        ask_and_do_not_read(deaf, server, {"model": NAME, "prompt": "a", "stream": True, "logprobs": 20, **endless})
+        slow = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        slow.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            whole = pool.submit(server.complete, "a", **endless)
+            server.wait_until(lambda: server.metric("pedigree_slots_busy") + server.metric("pedigree_waiting") == 48)
+            began = time.monotonic()
+            server.process.terminate()
+            with pytest.raises(openai.APIError, match="about to end"):
+                list(stream)
+            assert_refused(whole.result(), 503, "about to end", "not_ready")
+        assert 0.5 <= time.monotonic() - began < 1.5
+        assert b"503" in slow.recv(1000)[:15]
+        slow.close()
+        assert server.process.wait(timeout=10) == 0
+        assert time.monotonic() - began < 4
+
+
+def ask_and_do_not_read(connection, server, body):
+    content = json.dumps(body).encode()
+    head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", server.port))
+    connection.sendall(head.encode() + f"Content-Length: {len(content)}\r\n\r\n".encode() + content)
