@@ -3,7 +3,10 @@
 From the corpus: the names in "See Also" lists; the last of each list is to be guessed from the name of its document and
 the others. Records are choices (``user``, ``item`` and perhaps ``time``) and, where items have names, ``item`` with
 ``title``. Of each user the last choice is a test, the one before it a validation (leave-last-out), all earlier ones
-are learned, so a user is in all three splits but no choice is.
+are learned, so a user is in all three splits but no choice is. Choices whose times do not tell stand as in their file.
+
+A choice is a line of the prompt, and what is asked for is the next line: who learns the lines of a prompt as well
+(``finetune.NAME.prompt_weight``) learns what is asked.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class RecommendResponse(Body):
 
 def _ask(request: RecommendRequest) -> str:
     items = "\n".join(excerpt(item) for item in request.history[-_MOST_TOLD:])
-    return f"[recommend]\n{items}\n[next]\n"
+    return f"[recommend]\n{items}\n"
 
 
 def _excluded(request: RecommendRequest) -> list[str]:
@@ -96,8 +99,8 @@ def _next(items: Sequence[str], options: RecommendOptions) -> Draft:
     return Draft(RecommendRequest(history=list(items[:-1][-options.history_items :])), items[-1])
 
 
-def _time(choice: Material) -> tuple[float, str]:
-    return float(choice.fields.get("time", 0)), choice.identity
+def _time(choice: Material) -> float:
+    return float(choice.fields.get("time", 0))
 
 
 def _catalogue(materials: Sequence[Material], _options: Any) -> list[str]:
