@@ -7,7 +7,9 @@ Within that folder a function is found by its module and not by the path of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -31,12 +33,31 @@ if numba.config.CACHE_DIR:  # type: ignore[attr-defined]
     numba.config.CACHE_LOCATOR_CLASSES = f"{ByModule.__module__}.{ByModule.__name__}"  # type: ignore[attr-defined]
 
 
+def compiled(**options: Any) -> Callable[[Function], Function]:
+    """A decorator that compiles a function when it is first called, or finds it where it was kept.
+
+    ``nogil`` lets a worker notice that its owner is gone.
+    """
+    decorate: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)
+    return cast("Callable[[Function], Function]", decorate)
+
+
 def kernel(function: Function) -> Function:
     """Compile ``function`` when it is first called; it must not create an array, all are handed in.
 
-    Then nobody needs to count who holds one, which took two thirds of the time (``_nrt``). ``nogil`` lets a worker
-    notice that its owner is gone.
+    Then nobody needs to count who holds one, which took two thirds of the time (``_nrt``).
     """
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-    compiled: Any = numba.njit(**options)(function)
-    return cast("Function", compiled)
+    return compiled(_nrt=False)(function)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """No other process that keeps its machine code in the same place is here: who waits finds what the first made."""
+    if not numba.config.CACHE_DIR:  # type: ignore[attr-defined]
+        yield
+        return
+    folder = Path(numba.config.CACHE_DIR)  # type: ignore[attr-defined]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

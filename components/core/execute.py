@@ -11,10 +11,12 @@ import errno
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -33,6 +35,7 @@ from components.core.stage import Config, Live, LiveRun, Stage
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_BETWEEN_LOOKS = 0.5
+_SCRAPS, _SECONDS_OF_A_SCRAP = "*.tmp.*", 600
 _MOST_DIFFERENCES = 5
 Observer = Callable[[str, Mapping[str, Any]], LiveRun]
 
@@ -80,7 +83,8 @@ def is_current(order: Order) -> bool:
 def _prepare(order: Order, config: Config, scratch: Path) -> Job:
     stage, section = order.stage, config.model_dump(mode="json")
     crew = Crew.here() if stage.is_parallel else Crew()
-    fingerprint = Sources(CODE_ROOT).fingerprint(order.room)
+    sources = Sources(CODE_ROOT)
+    fingerprint = sources.fingerprint(order.room)
     digests = {name: artifact_digest(path) for name, path in artifacts_of(order.inputs).items()}
     stage.fetch(config, **order.inputs)
     for name in ("code", "home", "tmp", "output", "work"):
@@ -89,6 +93,7 @@ def _prepare(order: Order, config: Config, scratch: Path) -> Job:
     kernels = _folder_of_kernels(order.room, fingerprint.digest)
     for folder in (*stage.state, kernels):
         folder.mkdir(parents=True, exist_ok=True)
+    _borrow_kernels(kernels, scratch, sources, fingerprint)
     job = Job(
         stage=stage.name, room=order.room, params=section, fingerprint=fingerprint.digest,
         modules=list(fingerprint.modules),
@@ -112,13 +117,31 @@ def _may_connect(stage: Stage, crew: Crew) -> bool:
 
 def _folder_of_kernels(room: str, fingerprint: str) -> Path:
     """Where the machine code of a room's compiled loops is kept; that of earlier code, or half-written, is removed."""
-    folder = (STATE / "kernels" / f"{room}-{fingerprint[:32]}").resolve()
+    folder = (STATE / "kernels" / _name_of_kernels(room, fingerprint)).resolve()
     for other in folder.parent.glob(f"{room}-*"):
         if other != folder:
             files.remove(other)
-    for scrap in folder.rglob("*.tmp.*"):
-        scrap.unlink(missing_ok=True)
+    for scrap in folder.rglob(_SCRAPS):
+        with suppress(FileNotFoundError):  # a young one may be another stage's right now
+            if time.time() - scrap.stat().st_mtime > _SECONDS_OF_A_SCRAP:
+                scrap.unlink()
     return folder
+
+
+def _name_of_kernels(room: str, fingerprint: str) -> str:
+    return f"{room}-{fingerprint[:32]}"
+
+
+def _borrow_kernels(folder: Path, scratch: Path, sources: Sources, fingerprint: Fingerprint) -> None:
+    """Copy the machine code of modules that another room has compiled already, if that is of the present code too."""
+    for kept in sorted(folder.parent.glob("*/components-*")):
+        room, is_ours = kept.parent.name.rpartition("-")[0], kept.name.replace("-", ".") in fingerprint.modules
+        if not is_ours or (folder / kept.name).exists() or not sources.path(f"components.{room}"):
+            continue
+        if kept.parent.name == _name_of_kernels(room, sources.fingerprint(room).digest):
+            shutil.copytree(kept, scratch / kept.name, ignore=shutil.ignore_patterns(_SCRAPS))
+            with suppress(OSError):  # another stage of the room was faster
+                (scratch / kept.name).rename(folder / kept.name)
 
 
 def _with_attempt(job: Job) -> Job:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from numba import typeof
 from numba.core.compiler_lock import global_compiler_lock
 
+from components.core import compiling
 from components.model.config import ModelConfig
 from components.model.decoding_kernels import (
     LANES,
@@ -139,7 +140,8 @@ def _compile_apart(arguments: Sequence[object]) -> None:
         child = os.fork()
         if not child:
             try:
-                advance.compile(kinds)
+                with compiling.alone():
+                    advance.compile(kinds)
             finally:
                 os._exit(0)
         os.waitpid(child, 0)

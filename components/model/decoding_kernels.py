@@ -21,8 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from llvmlite import binding, ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from components.core.compiling import compiled
 
 PANEL = 64  # columns of a panel, positions of a block: four registers of 16 numbers
 LANES = 16  # numbers of a vector
@@ -35,11 +37,10 @@ Numbers = npt.NDArray[np.int32]
 # (A division that may raise an error would keep its loop from becoming one over vectors; NumPy's does not.)
 # Only ``advance`` is called from Python: entrances for the others would take most of the time of compiling.
 _FREE = {"contract", "reassoc", "nsz", "arcp", "nnan"}
-_kept: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-_inner: dict[str, Any] = {**_kept, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_entrance: Callable[..., Any] = njit(**_kept, fastmath=_FREE)
-_grouped: Callable[..., Any] = njit(**_inner, fastmath=_FREE)
-_ordered: Callable[..., Any] = njit(**_inner, fastmath={"contract"})
+_inner: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_entrance: Callable[..., Any] = compiled(fastmath=_FREE)
+_grouped: Callable[..., Any] = compiled(**_inner, fastmath=_FREE)
+_ordered: Callable[..., Any] = compiled(**_inner, fastmath={"contract"})
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _SIGN_PLACE, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
