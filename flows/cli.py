@@ -270,7 +270,7 @@ def _add_promote(commands: Any) -> None:
         return promote(require_approval=options.require_approval)
 
     text = """
-The alias `champion` moves only when the model is better by the rule in params.yaml. The verdict is told in five lines
+The alias `champion` moves only when the model is better by the rule in params.yaml. The verdict is told in six lines
 and on a page, and stands in the ledger, signed.
 """
     parser = _add(commands, "promote", command, "judge the newest model against the champion now, and say why", text)

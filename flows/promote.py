@@ -1,6 +1,6 @@
 """`pedigree promote`, `champion` and `rollback`: who answers for the model's name, why, and who did before.
 
-In: a chain that is up to date, or a person's decision. Out: the verdict in five lines, and the alias `champion` where
+In: a chain that is up to date, or a person's decision. Out: the verdict in six lines, and the alias `champion` where
 the ledger says so. In between: the stages `register` and `promote` of the graph judge, through DVC like every stage;
 what a person decides goes straight to the ledger.
 """
@@ -81,7 +81,7 @@ def roll_back(which: str | None, application: str = "") -> int:
 
 
 def _explain() -> int:
-    """The verdict on the newest model in five lines, and where its page is; returns 0."""
+    """The verdict on the newest model in six lines, and where its page is; returns 0."""
     from components.registry import find_version, read_ledger_quickly
     from components.registry.promotion import page_of
 

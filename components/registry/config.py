@@ -29,13 +29,15 @@ class Primary(Config):
 
 
 class Guardrail(Config):
-    """What a challenger must not be worse in, by more than a margin."""
+    """What a challenger must not be worse in than the champion, by more than a margin, or than a limit."""
 
     name: str = Field(min_length=1, max_length=60, description="by which people call it")
     metric: str = Field(min_length=1, description="a metric of the evaluation")
     by: str = Field(default="", description="judge each slice of this kind (source, language); '' is all documents")
     worse: Direction = Field(default="higher", description="which direction of the metric is worse")
-    margin: float = Field(gt=0.0, description="how much worse it may be")
+    margin: float | None = Field(
+        default=None, gt=0.0, description="how much worse it may be; none: the limit alone counts, whoever is champion"
+    )
     is_relative: bool = Field(default=False, description="whether the margin is a share of the champion's value")
     is_paired: bool = Field(default=True, description="whether both models must have been scored on the same items")
     limit: float | None = Field(default=None, description="what no model may be worse than, the first one included")
@@ -48,6 +50,12 @@ class Guardrail(Config):
     def _slices_are_paired(self) -> Guardrail:
         if self.by and not self.is_paired:
             raise ValueError("slices are judged on the same items only: is_paired must be true where `by` is given")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Guardrail:
+        if self.margin is None and (self.limit is None or self.by or self.is_relative):
+            raise ValueError("a guardrail has a margin or a limit, and a margin where `by` or `is_relative` is given")
         return self
 
 

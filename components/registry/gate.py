@@ -189,6 +189,8 @@ def _judge_primary(challenger: Metrics, champion: Metrics, config: PromoteConfig
 
 def _guardrails(challenger: Metrics, champion: Metrics, config: PromoteConfig, settings: Settings) -> Iterator[Finding]:
     for rule in config.guardrails:
+        if rule.margin is None:
+            continue
         blank = Finding(rule.name, "", rule.metric, "unclear", rule.margin)
         pair = _pair(challenger, champion, blank, is_paired=rule.is_paired)
         if isinstance(pair, Finding):
@@ -204,8 +206,8 @@ def _measure_slices(
     if not slices:
         yield replace(blank, reason=f"no document has a {rule.by}")
     for name, rows in slices.items():
-        bound = rule.margin * (abs(pair[1].value(rows if rule.is_paired else None)) if rule.is_relative else 1.0)
-        relative = rule.margin if rule.is_relative else 0.0
+        bound = blank.bound * (abs(pair[1].value(rows if rule.is_paired else None)) if rule.is_relative else 1.0)
+        relative = blank.bound if rule.is_relative else 0.0
         yield _measure(
             replace(blank, slice=name, bound=bound), pair, rows, _sign(rule.worse), relative, settings,
             is_paired=rule.is_paired, most_of_one=rule.most_of_one,

@@ -1,7 +1,8 @@
 """The page of a verdict: what was decided and why, every interval beside its bound, slice by slice.
 
-In: a verdict and the rule. Out: the bytes of one HTML file. In between: differences are "how much worse the
-challenger is", so left of zero is better, and a guardrail holds where its whole interval lies left of its bound.
+In: a verdict, the rule and what was measured of the challenger. Out: the bytes of one HTML file. In between:
+differences are "how much worse the challenger is", so left of zero is better, and a guardrail holds where its whole
+interval lies left of its bound.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from itertools import groupby
 
 from components.core.pages import Figure, Html, figures, page, paragraph, section, table, verdict
 from components.core.plots import Interval, interval_chart
+from components.registry.comparison import Metric, Settings
 from components.registry.config import PromoteConfig
-from components.registry.gate import Finding, Verdict
+from components.registry.gate import Finding, Metrics, Verdict, settings_of
+from components.registry.speed import Speed
 
 _TOLD = {
     "promote": "The challenger becomes champion: it is better, and no guardrail speaks against it.",
@@ -21,7 +24,9 @@ _TOLD = {
 }
 
 
-def draw(found: Verdict, config: PromoteConfig, champion: str, challenger: str) -> bytes:
+def draw(
+    found: Verdict, config: PromoteConfig, champion: str, challenger: str, *, metrics: Metrics, speed: Speed | None
+) -> bytes:
     """The whole page."""
     floor = f"a floor, {found.primary.floor}" if found.primary.floor else "nobody"
     lead = f"Challenger {challenger[:16]} against {f'champion {champion[:16]}' if champion else floor}."
@@ -32,6 +37,7 @@ def draw(found: Verdict, config: PromoteConfig, champion: str, challenger: str) 
         *lines,
         figures(*_key_figures(found)),
         *_charts(found),
+        *([_one_byte(metrics, speed, settings_of(config, found.look))] if speed else []),
         section("Every test", _every_test(found)),
         section("The rule, written before the training", *_rule(config, found)),
         lead=lead,
@@ -58,6 +64,35 @@ def _charts(found: Verdict) -> Iterator[Html]:
                 for f in group if f.estimate]  # fmt: skip
         title = f"{metric}: how much worse the challenger is (left of zero is better)"
         yield section(metric, interval_chart(title, rows, unit=metric))
+
+
+def _one_byte(metrics: Metrics, speed: Speed, settings: Settings) -> Html:
+    """What the challenger gains and loses where it is loaded with weights of one byte."""
+
+    def value(name: str) -> float | None:
+        return metrics[name].value() if name in metrics else None
+
+    bits, cost, rates = value("bits_per_byte"), value("int8_cost"), speed.tokens_per_second
+    rows = [
+        ("float32", value("weight_bytes"), bits, rates["float32"]),
+        ("int8", value("int8_bytes"), None if bits is None or cost is None else bits + cost, rates["int8"]),
+    ]
+    told = f"With int8 a token takes {_with_interval(speed.metric, settings)} of the time"
+    if cost is not None:
+        told += f", and a byte costs {_with_interval(metrics['int8_cost'], settings)} bits more"
+    return section(
+        "Weights of one byte each: before and after",
+        table("The challenger with either kind of weights", ["weights", "bytes", "bits per byte", "tokens/s"], rows),
+        paragraph(
+            f"{told}. The time was measured for this verdict and on this machine: one text on one thread, "
+            f"{len(speed.int8)} pairs of turns of {speed.num_tokens} tokens, in seconds of the processor."
+        ),
+    )
+
+
+def _with_interval(metric: Metric, settings: Settings) -> str:
+    found = settings.estimate([metric.group(metric.all_rows, 1)])
+    return f"{metric.value():.3g}" + (f" ({found.low:.3g} to {found.high:.3g})" if found else "")
 
 
 def _every_test(found: Verdict) -> Html:

@@ -3,7 +3,7 @@
 In: a registered version, its scores, the rule. Out: an entry and aliases that say the same. In between: the entry is
 the decision; aliases and tags only show it in MLflow's pages. Every call first puts them where the ledger says,
 so a crash after any step is healed by the next call, and a promoter who was not first judges again against whoever
-was.
+was. How fast the version writes is measured with the verdict: of all that is judged it alone stands in no artifact.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.core.errors import PedigreeError, RegistryError
 from components.core.files import digest_of, write_whole
-from components.registry import gate, ledger, versions
+from components.registry import gate, ledger, runs, speed, versions
 from components.registry.comparison import Metric, read_metrics
 from components.registry.config import PromoteConfig
 from components.registry.contents import Contents
@@ -71,11 +72,15 @@ class Registry:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that wants to be champion: its digest, its scores, and the rule that it is judged by."""
+    """A version that wants to be champion: its digest, its scores, and the rule that it is judged by.
+
+    ``speed`` is how fast it writes, once that was measured.
+    """
 
     digest: str
     metrics: Mapping[str, Metric]
     config: PromoteConfig
+    speed: speed.Speed | None = None
 
     def gate(self, champion: str) -> str:
         """The identity of its comparison with a champion: rule, models, documents."""
@@ -108,6 +113,7 @@ def promote(registry: Registry, candidate: Candidate) -> Entry:
             raise not_registered(registry.name, candidate.digest)
         entry = settled(known, candidate)
         if entry is None:
+            candidate = _timed(registry, candidate, version)
             draft = _judge(registry, known, candidate, found)
             entry = ledger.append(registry.client, known, draft, version)
         if entry is not None:
@@ -203,6 +209,19 @@ def not_registered(name: str, digest: str) -> RegistryError:
                          expected="the version that register made", fix=fix)  # fmt: skip
 
 
+def _timed(registry: Registry, candidate: Candidate, version: Version) -> Candidate:
+    """The candidate with the speed of the model itself, from its registered bytes; an application's is no other."""
+    from mlflow.exceptions import MlflowException
+
+    if registry.application or candidate.speed:
+        return candidate
+    found = speed.measure(check(version).model)
+    rates = {f"decode/{kind}_tokens_per_second": rate for kind, rate in found.tokens_per_second.items()}
+    with suppress(MlflowException):  # a run that was deleted by hand takes no figures
+        runs.log_figures(registry.client, version.run_id, rates)
+    return replace(candidate, metrics={**candidate.metrics, speed.INT8_TIME: found.metric}, speed=found)
+
+
 def _judge(registry: Registry, known: Ledger, candidate: Candidate, found: list[Version]) -> Draft:
     """The verdict on a candidate as an entry to write."""
     champion, documents = known.champion_digest, candidate.evaluation_set
@@ -217,9 +236,20 @@ def _judge(registry: Registry, known: Ledger, candidate: Candidate, found: list[
     kind = _KINDS[verdict.outcome]
     if kind == "promoted" and (candidate.config.require_approval or os.environ.get(APPROVAL_VARIABLE)):
         kind = "proposed"
-    write_whole(page_of(candidate.gate(champion)), draw(verdict, candidate.config, champion, candidate.digest))
-    evidence = {"lines": verdict.lines(), "verdict": verdict.as_json(), "floor": verdict.primary.floor}
-    return Draft(kind, champion, candidate.digest, candidate.gate(champion), documents, evidence)
+    names = champion, candidate.digest
+    page = draw(verdict, candidate.config, *names, metrics=candidate.metrics, speed=candidate.speed)
+    write_whole(page_of(candidate.gate(champion)), page)
+    return Draft(kind, champion, candidate.digest, candidate.gate(champion), documents, _evidence(verdict, candidate))
+
+
+def _evidence(verdict: gate.Verdict, candidate: Candidate) -> dict[str, Any]:
+    """All that the verdict rests on."""
+    found = {"lines": verdict.lines(), "verdict": verdict.as_json(), "floor": verdict.primary.floor}
+    if candidate.speed is None:
+        return found
+    settings = gate.settings_of(candidate.config, verdict.look)
+    lines = [*verdict.lines(), candidate.speed.line(settings)]
+    return {**found, "lines": lines, "speed": candidate.speed.as_json(settings)}
 
 
 def page_of(comparison: str) -> Path:

@@ -126,6 +126,13 @@ def log_metrics(client: MlflowClient, run_id: str, metrics: list[Metric]) -> Non
         client.log_batch(run_id, metrics=batch)
 
 
+def log_figures(client: MlflowClient, run_id: str, figures: Mapping[str, float]) -> None:
+    """Log figures as of now, each time anew: of those that are measured again, the run keeps all."""
+    from mlflow.entities import Metric
+
+    log_metrics(client, run_id, [Metric(key, value, now(), 0) for key, value in figures.items()])
+
+
 def log_results(
     client: MlflowClient, run_id: str, results: Mapping[str, float], dataset: tuple[str, str], model_id: str
 ) -> None:

@@ -104,6 +104,21 @@ def test_what_cannot_be_compared_is_never_promoted(metrics, reason):
     assert outcome(challenger, champion, guardrails=[guardrail] if guardrail else []) == "inconclusive"
 
 
+def test_a_guardrail_without_a_margin_is_judged_by_its_limit_whoever_is_champion(metrics):
+    champion, rule = metrics(bits()), {"name": "latency", "metric": "latency"}
+    for value, expected in ((0.5, "promote"), (2.0, "keep")):
+        challenger = metrics(bits(-0.1, 0.01), property_of_model("latency", value))
+        for rival in (champion, None):
+            verdict = judge(challenger, rival, rule_of(guardrails=[{**rule, "limit": 1.0}]))
+            assert (verdict.outcome, [f.name for f in verdict.guardrails]) == (expected, ["latency, limit"])
+
+
+@pytest.mark.parametrize("lacking", [{}, {"limit": 1.0, "by": "source"}, {"limit": 1.0, "is_relative": True}])
+def test_a_guardrail_without_a_bound_for_what_it_asks_is_refused(lacking):
+    with pytest.raises(ValidationError, match="a margin or a limit"):
+        Guardrail(name="latency", metric="latency", **lacking)
+
+
 def test_one_document_is_too_few(metrics):
     one = metrics(make_scores("bits_per_byte", ["d"], ["i"], [1.0], [9.0]))
     assert outcome(one, one) == "inconclusive"

@@ -14,10 +14,10 @@ from components.core.errors import PedigreeError, RegistryError
 from components.core.keys import believe, load_key
 from components.provenance.place import PARTS
 from components.registry import access, read_ledger_quickly, store
-from components.registry.promotion import waiting
+from components.registry.promotion import page_of, waiting
 from components.registry.store import APPROVAL_VARIABLE
 from tests.components.registry import races
-from tests.components.registry.test_registry import NAME, client, is_judged, promoted, registered, states
+from tests.components.registry.test_registry import NAME, client, is_judged, promoted, registered, runs, states
 from tests.components.registry.world import PROMOTE_CONFIG, make_world
 from tests.worlds import ROOT
 
@@ -218,3 +218,62 @@ def test_a_version_whose_answers_hold_personal_data_is_no_champion_of_chat_and_m
     assert access.champion(NAME, "chat").digest == digests[1]
     assert access.champion(NAME, "classify").digest == digests[2]
     assert "personal data: worse by" in "\n".join(read_ledger_quickly(NAME, "chat").entries[2].evidence["lines"])
+
+
+def speeds():
+    """Of every run in the order of their beginnings, how often its float32 speed was logged."""
+    found = sorted(runs(), key=lambda run: run.info.start_time)
+    key = "decode/float32_tokens_per_second"
+    return [len(client().get_metric_history(run.info.run_id, key)) for run in found]
+
+
+def test_a_verdict_tells_how_fast_the_version_writes_with_either_kind_of_weights(workspace, capsys):
+    champions(workspace, 0.0, -0.2)
+    told = capsys.readouterr().out
+    for entry in read_ledger_quickly(NAME).entries:
+        found = entry.evidence["speed"]
+        ratio = found["float32_tokens_per_second"] / found["int8_tokens_per_second"]
+        assert found["int8_time"]["value"] == pytest.approx(ratio)
+        assert found["int8_time"]["low"] < ratio < found["int8_time"]["high"]
+        assert entry.evidence["lines"][-1].startswith("measured here: ")
+        assert entry.evidence["lines"][-1] in told
+        page = page_of(entry.gate).read_text(encoding="utf-8")
+        assert "Weights of one byte each: before and after" in page
+    assert speeds() == [1, 1]
+    rates = {k: v for k, v in runs()[0].data.metrics.items() if k.startswith("decode/")}
+    assert set(rates) == {"decode/float32_tokens_per_second", "decode/int8_tokens_per_second"}
+    assert min(rates.values()) > 0
+
+
+def test_what_is_settled_or_of_an_application_is_not_measured_again(workspace):
+    rule = {"primary": {"metric": "classify.accuracy", "worse": "lower"}}
+    config = {**PROMOTE_CONFIG, "applications": {"classify": rule}}
+    world = make_world(workspace / "world")
+    digest = registered(workspace / "data/register", world)
+    for _ in range(2):
+        promoted(workspace, world, digest, config)
+    assert speeds() == [1]
+    assert "speed" not in read_ledger_quickly(NAME, "classify").entries[0].evidence
+
+
+@pytest.mark.parametrize(("limit", "kind"), [(0.0001, "kept"), (1000.0, "promoted")])
+def test_a_limit_of_the_measured_time_can_refuse_a_version(workspace, limit, kind):
+    rule = {"name": "int8 speed", "metric": "int8_time", "limit": limit}
+    world = make_world(workspace / "world")
+    digest = registered(workspace / "data/register", world)
+    promoted(workspace, world, digest, {**PROMOTE_CONFIG, "guardrails": [rule]})
+    (entry,) = read_ledger_quickly(NAME).entries
+    assert entry.kind == kind
+    (_, finding) = entry.evidence["verdict"]["findings"]
+    assert (finding["name"], finding["bound"]) == ("int8 speed, limit", limit)
+
+
+def test_a_version_whose_model_was_edited_gets_no_verdict(workspace):
+    world = make_world(workspace / "world")
+    digest = registered(workspace / "data/register", world)
+    damaged = access.find_version(NAME, "1").folder / "model/weights.safetensors"
+    damaged.unlink()
+    damaged.write_bytes(b"x" * 100)
+    with pytest.raises(RegistryError, match=r"weights\.safetensors"):
+        promoted(workspace, world, digest)
+    assert not read_ledger_quickly(NAME).entries
