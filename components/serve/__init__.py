@@ -5,6 +5,7 @@
     applications  what a version learned, and how it answers
     batch         many prompts without a server
     versions      the versions in memory, and the alias that is followed
+    aside         calls that may take for ever
     requests      from a request to orders; ``protocol`` says what requests may say
     answers       the pieces of one request's texts; ``formats`` says how they look
     gate          keys, shares, sizes, times; ``errors`` says how refusals look

@@ -25,6 +25,7 @@ from components.core.examples import Asked, begin
 from components.model.answering import Answerer, Catalogue
 from components.model.decoding import Choice
 from components.serve.answers import Bell, write
+from components.serve.aside import aside
 from components.serve.engine import Engine, Order, Token
 from components.serve.errors import invalid, too_slow
 from components.tokenizer.codec import Codec
@@ -198,7 +199,7 @@ async def respond(skill: Skill, request: Body, bell: Bell, seconds: float) -> Ma
         return await _written(skill, question.prompt, bell, seconds)
     try:
         async with asyncio.timeout(seconds), skill.places:
-            (ranked,) = await asyncio.to_thread(_ranked, skill, [question])
+            (ranked,) = await aside(lambda: _ranked(skill, [question]))
     except TimeoutError:
         raise too_slow("The answer took longer than this server allows.", 504) from None
     return {

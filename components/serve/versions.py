@@ -22,13 +22,15 @@ from typing import Any, Protocol
 from components.core.errors import PedigreeError
 from components.model.decoding import Choice, load_weights
 from components.serve.applications import Learned, Skill, answering, learn
+from components.serve.aside import aside
 from components.serve.config import ServeConfig
 from components.serve.engine import Engine, Order, Wake
-from components.serve.errors import not_ready, unknown_model
+from components.serve.errors import not_ready, too_slow, unknown_model
 from components.tokenizer.codec import Codec
 
 # The log says why, with paths and addresses that are nobody else's affair.
 NONE_YET = "No version can answer yet; the log of the server says why."
+_PATIENCE_SECONDS = 5.0  # before the log says that the registry does not answer
 _RETRY_SECONDS = 30.0  # before a version that was refused is looked at again
 _log = logging.getLogger("pedigree.serve")
 
@@ -98,6 +100,7 @@ class Versions:
 
     def __init__(self, source: Source, config: ServeConfig, wake: Wake) -> None:
         self._source, self._which, self._most = source, config.which, config.most_versions
+        self._timeout_seconds = config.timeout_seconds
         self._load: Callable[[Identity], Served] = lambda identity: _load(source, identity, config, wake)
         self._served: dict[str, Served] = {}
         self._loading: dict[str, asyncio.Task[Served]] = {}
@@ -146,7 +149,7 @@ class Versions:
             self._let_go()
 
     async def _look(self) -> None:
-        self.known = await asyncio.to_thread(self._source.list)
+        self.known = await self._list()
         wanted = self._choose(self._which)
         if wanted is None:
             raise PedigreeError("serving", found=f"no version {self._which!r}", expected="a registered version",
@@ -156,6 +159,15 @@ class Versions:
             _log.info("serving", extra={"fields": {"model": wanted.model, "digest": wanted.digest}})
         self.current.identity = wanted  # its aliases may be others now
         self._let_go()
+
+    async def _list(self) -> Sequence[Identity]:
+        """All versions; who asks may wait for long, so that the log says early for what."""
+        slow = f"the registry has not answered for {_PATIENCE_SECONDS:g} s"
+        note = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._note, slow)
+        try:
+            return await aside(self._source.list)
+        finally:
+            note.cancel()
 
     @property
     def aliases(self) -> dict[str, Identity]:
@@ -181,7 +193,10 @@ class Versions:
         if identity is None:
             raise unknown_model(str(model), self._names())
         try:
-            return await self._get(identity)
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._get(identity)
+        except TimeoutError:
+            raise too_slow(f"Version {identity.model} took longer to load than this server allows.", 504) from None
         except PedigreeError as error:
             _log.warning("refused", extra={"fields": {"model": identity.model, "reason": str(error)}})
             message = f"Version {identity.model} did not pass its check and is not loaded."
@@ -201,11 +216,12 @@ class Versions:
         task = self._loading.get(identity.digest)
         if task is None:
             task = self._loading[identity.digest] = asyncio.create_task(self._load_one(identity))
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody waits any more
         return await asyncio.shield(task)
 
     async def _load_one(self, identity: Identity) -> Served:
         try:
-            served = await asyncio.to_thread(self._load, identity)
+            served = await aside(lambda: self._load(identity))
         except PedigreeError as error:
             self._refused[identity.digest] = (time.monotonic(), _first_line(str(error)))
             raise

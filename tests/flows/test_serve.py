@@ -1,6 +1,8 @@
 """`pedigree serve` over the real registry: the promoted version answers, a damaged or absent registry does not."""
 
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from components.core import params
+from tests.components.registry.servers import Proxy, free_port
+from tests.components.registry.test_server import wait_for
 from tests.components.serve.test_bad_input import assert_refused
 from tests.components.serve.world import Server
 from tests.worlds import clone_workspace
@@ -17,15 +21,15 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def serving(workspace, *arguments):
-    log = workspace.root / "serve.log"
+def serving(workspace, *arguments, **environment):
+    log, environment = workspace.root / "serve.log", workspace.environment(**environment)
     command = [sys.executable, "-m", "flows.cli", "serve", "--port", "0", *arguments]
     with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=workspace.root, env=workspace.environment(), stderr=file, stdout=file)
+        process = subprocess.Popen(command, cwd=workspace.root, env=environment, stderr=file, stdout=file)
     try:
         yield Server(process, log)
         process.terminate()
-        assert process.wait(timeout=60) == 0, log.read_text()
+        assert process.wait(timeout=10) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -91,3 +95,38 @@ def test_a_damaged_version_and_a_registry_that_is_away_keep_the_server_up_but_no
         server.wait_until(lambda: "no version" in server.log)
         assert_refused(server.client.get("/v1/models/any"), 503)
         assert server.client.get("/healthz").status_code == 200
+
+
+@contextmanager
+def registry_server(workspace):
+    """The port of MLflow's own server over the registry of a workspace."""
+    port = free_port()
+    command = [sys.executable, "-m", "flows.cli", "ui", "models", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=workspace.root, env=workspace.environment(), start_new_session=True)
+    try:
+        wait_for(f"http://127.0.0.1:{port}", process)
+        yield port
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_registry_that_takes_connections_and_never_answers_is_told_and_holds_up_nothing(built):
+    silence = "the registry has not answered"
+    with registry_server(built) as port, Proxy(port) as proxy:
+        proxy.is_silent = True
+        with serving(built, MLFLOW_TRACKING_URI=proxy.address) as server:
+            assert_refused(server.client.get("/readyz"), 503, "No version can answer yet")
+            server.wait_until(lambda: silence in server.log, seconds=8)
+            assert server.client.get("/healthz").status_code == 200
+            proxy.is_silent = False
+            server.wait_ready()
+            server.wait_until(lambda: server.metric("pedigree_trouble") == 0)
+            name = server.client.get("/v1/models").json()["data"][0]["id"]
+            proxy.is_silent, taken = True, proxy.taken
+            server.wait_until(lambda: proxy.taken > taken and server.log.count(silence) == 2)
+            for _ in range(5):
+                body = {"model": name, "prompt": "The mean of", "max_tokens": 5}
+                assert server.client.post("/v1/completions", json=body).status_code == 200
+                assert server.client.get("/healthz").status_code == server.client.get("/readyz").status_code == 200
+            assert server.metric("pedigree_trouble") == 1

@@ -6,8 +6,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ABSENT = "no PostgreSQL here: `initdb` and `postgres` are not on the PATH"
@@ -54,6 +55,59 @@ def postgres():
         server.send_signal(signal.SIGINT)  # SIGTERM would wait for whoever is still connected
         server.wait(timeout=30)
         shutil.rmtree(folder)
+
+
+class Proxy:
+    """A port in front of a server on loopback. While ``is_silent``, it takes connections and passes nothing on.
+
+    Attributes:
+        taken: how many connections it has taken.
+    """
+
+    def __init__(self, port):
+        self._target, self._speaks, self.taken = ("127.0.0.1", port), threading.Event(), 0
+        self._speaks.set()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    @property
+    def is_silent(self):
+        return not self._speaks.is_set()
+
+    @is_silent.setter
+    def is_silent(self, value):
+        (self._speaks.clear if value else self._speaks.set)()
+
+    def __enter__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listener.close()
+        self._speaks.set()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                self.taken += 1
+                threading.Thread(target=self._connect, args=(near,), daemon=True).start()
+
+    def _connect(self, near):
+        self._speaks.wait()
+        with suppress(OSError), near, socket.create_connection(self._target) as far:
+            threading.Thread(target=self._pass_on, args=(near, far), daemon=True).start()
+            self._pass_on(far, near)
+
+    def _pass_on(self, source, target):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self._speaks.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
 
 def wait_for(port, server):

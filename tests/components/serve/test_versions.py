@@ -1,6 +1,7 @@
 """The followed version changes under load, breaks, disappears: no request fails that need not, no answer is mixed."""
 
 import json
+import os
 import threading
 import time
 
@@ -131,6 +132,48 @@ def test_a_registry_that_is_down_at_the_start_and_later_is_waited_for(versions, 
         assert server.client.get("/readyz").status_code == 200
         publish(versions, {1: [], 2: ["champion"]})
         server.wait_until(lambda: server.complete(max_tokens=2).json()["model"] == "tiny@2")
+
+
+def hang(path):
+    """Let whoever opens this file wait; what is written into it then is what they read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def test_a_registry_that_never_answers_is_told_and_holds_up_nothing(versions, tmp_path):
+    listed = (versions / LIST).read_text()
+    hang(versions / LIST)
+    with running(versions, tmp_path / "log", poll_seconds=0.1) as server:
+        assert server.client.get("/healthz").status_code == 200
+        assert_refused(server.client.get("/readyz"), 503, "No version can answer yet")
+        server.wait_until(lambda: "the registry has not answered for 5 s" in server.log, seconds=8)
+        assert_refused(server.complete(), 503, "No version can answer yet")
+        (versions / LIST).write_text(listed)  # at last
+        server.wait_ready()
+        server.wait_until(lambda: server.log.count("the registry has not answered") == 2, seconds=8)
+        for _ in range(3):
+            assert server.complete(max_tokens=2).json()["model"] == f"{NAME}@1"
+        assert server.client.get("/readyz").status_code == server.client.get("/v1/models").status_code == 200
+        assert server.metric("pedigree_trouble") == 1
+        began = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(timeout=10) == 0
+        assert time.monotonic() - began < 2
+
+
+def test_a_version_that_never_loads_is_waited_for_no_longer_than_an_answer(versions, tmp_path):
+    learned = versions / "2" / "finetuned" / "assistant" / "applications" / "chat.json"
+    hang(learned)
+    with running(versions, tmp_path / "log", timeout_seconds=1.0, poll_seconds=0.1) as server:
+        server.wait_ready()
+        asked = {"model": f"{NAME}@2", "prompt": "a", "max_tokens": 1}
+        assert_refused(server.client.post("/v1/completions", json=asked), 504, "took longer to load", "timeout")
+        publish(versions, {1: [], 2: ["champion"]})
+        assert server.complete(max_tokens=2).json()["model"] == f"{NAME}@1"
+        learned.write_text("no json")
+        server.wait_until(lambda: "what is asked in an application" in server.log)
+        assert server.complete(max_tokens=2).json()["model"] == f"{NAME}@1"
 
 
 def test_no_more_versions_stay_in_memory_than_allowed(versions, tmp_path):
