@@ -68,7 +68,7 @@ def test_our_own_options_pass_through_the_official_client(client):
         )
         return answer.choices[0].text
 
-    assert text(top_k=1) == text(top_k=1, repetition_penalty=1) != text()
+    assert text(top_k=1) == text(top_k=1, repetition_penalty=1) == text(top_p=0.0) != text()
     assert text(top_k=1, repetition_penalty=10) != text(top_k=1)
 
 
@@ -137,10 +137,20 @@ def test_figures_for_prometheus_tell_of_requests_and_slots(server):
     assert server.metric("pedigree_slots_busy") == 0
 
 
+PRIVATE = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "a private question"}], "max_tokens": 2},
+    "/v1/applications/classify": {"text": "a private document"},
+    "/v1/applications/summarise": {"text": "a private document"},
+}
+
+
 def test_the_log_tells_of_requests_without_their_text(server):
     num_before = len(server.requests)
+    for path, said in PRIVATE.items():
+        assert server.client.post(path, json={"model": NAME, **said} if "applications" not in path else said).is_success
     server.complete("a very private sentence", max_tokens=5)
-    server.wait_until(lambda: len(server.requests) > num_before)  # it is written once the answer is on its way
+    # A line is written once the answer is on its way.
+    server.wait_until(lambda: len(server.requests) == num_before + len(PRIVATE) + 1)
     assert "private" not in server.log
     line = server.requests[-1]
     assert (line["route"], line["status"], line["completion_tokens"]) == ("/v1/completions", 200, 5)

