@@ -220,6 +220,7 @@ class Versions:
         return await asyncio.shield(task)
 
     async def _load_one(self, identity: Identity) -> Served:
+        _log.info("loading", extra={"fields": {"model": identity.model, "digest": identity.digest}})
         try:
             served = await aside(lambda: self._load(identity))
         except PedigreeError as error:

@@ -287,6 +287,16 @@ def test_keys_shares_and_lines_are_kept(versions, tmp_path):
         assert "secret-key" not in server.log
 
 
+def test_without_keys_each_address_has_its_share(versions, tmp_path):
+    with running(versions, tmp_path / "log", requests_per_minute=2) as server:
+
+        def statuses(address):
+            with httpx.Client(transport=httpx.HTTPTransport(local_address=address)) as client:
+                return [client.get(f"{server.url}/v1/models").status_code for _ in range(3)]
+
+        assert statuses("127.0.0.1") == statuses("127.0.0.2") == [200, 200, 429]
+
+
 def test_an_answer_that_takes_too_long_is_ended(versions, tmp_path):
     with running(versions, tmp_path / "log", timeout_seconds=0.05) as server:
         server.wait_ready()

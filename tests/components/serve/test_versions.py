@@ -167,6 +167,7 @@ def test_a_version_that_never_loads_is_waited_for_no_longer_than_an_answer(versi
         server.wait_ready()
         asked = {"model": f"{NAME}@2", "prompt": "a", "max_tokens": 1}
         assert_refused(server.client.post("/v1/completions", json=asked), 504, "took longer to load", "timeout")
+        assert f'"event": "loading", "model": "{NAME}@2"' in server.log
         publish(versions, {1: [], 2: ["champion"]})
         assert server.complete(max_tokens=2).json()["model"] == f"{NAME}@1"
         learned.write_text("no json")
