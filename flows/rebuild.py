@@ -12,13 +12,15 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from components.core.errors import GateError, InputError, PedigreeError, WorkspaceError
 from components.core.files import remove, write_whole
 from components.core.keys import load_key
 from components.core.lock import STATE
+from components.core.pinned import PinnedFile
 from components.core.records import RECORD, Record, describe_files, read_record
 from components.provenance.evidence import CODE, LOCKS, raw_objects
 from components.provenance.place import place_of
@@ -63,7 +65,7 @@ def prepare(verified: Verified, folder: Path, *, from_raw: bool) -> None:
             write_whole(folder / name, (verified.provenance / name).read_bytes())
     cache = Path(".dvc/cache") if not from_raw else folder / ".dvc/cache"
     write_whole(folder / ".dvc/config", _CONFIG.format(cache=cache.resolve()).encode())
-    for path in (*_raw_files(verified.provenance), _FETCHED):
+    for path in {*_raw_files(verified.provenance), *pinned_files(verified.chain.records.values()), _FETCHED}:
         _link(path, folder / path)
 
 
@@ -116,6 +118,17 @@ def _raw_files(provenance: Path) -> Iterator[Path]:
     for found in raw_objects(provenance):
         if "path" in found:
             yield Path(found["path"])
+
+
+def pinned_files(records: Iterable[Record]) -> Iterator[Path]:
+    """What the values of stages name by path and digest, such as labelled texts; who reads it checks its bytes."""
+    waiting: list[Any] = [record.params for record in records]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict) and value.keys() == PinnedFile.model_fields.keys():
+            yield Path(value["path"])
+        elif isinstance(value, dict | list):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
 
 
 def _link(target: Path, link: Path) -> None:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from components.core.files import sha256_file, write_json
-from components.core.records import RECORD
+from components.core.records import RECORD, Record
+from flows.rebuild import pinned_files
 from tests.test_standards import words_of
 
 pytestmark = pytest.mark.slow
@@ -29,3 +30,15 @@ def test_a_figure_that_nobody_measured_is_found_by_making_the_version_again(chai
     assert "the processor does not explain it: it has the instruction sets that were attested" in lying.stdout
     honest = chain.pedigree("rebuild", "1")
     assert "every byte equal" in honest.stdout
+
+
+def test_files_that_values_name_by_their_digest_are_brought_along():
+    def record(params):
+        return Record(stage="evaluate", execution="", fingerprint="", params=params, inputs={}, files={})
+
+    pinned = [{"path": path, "sha256": "0" * 64} for path in ("checks/labelled.csv", "sets/one.jsonl")]
+    records = [
+        record({"toxic_texts": pinned[0], "seed": 1, "prompts": ["The"]}),
+        record({"evaluation_sets": pinned, "reference": None, "lora": {"rank": 8, "projections": ["a"]}}),
+    ]
+    assert {str(path) for path in pinned_files(records)} == {"checks/labelled.csv", "sets/one.jsonl"}
