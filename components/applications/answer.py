@@ -63,4 +63,5 @@ APPLICATION = Application(
     floors=("nearest_answer", "first_sentence", "commonest_answer", "n_gram"),
     derive=each(_derive),
     convert=_convert,
+    expects={"The answer does not repeat the question": lambda request, answer: answer != request.question},
 )

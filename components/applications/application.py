@@ -10,7 +10,7 @@ A prompt ends with a line feed, or is empty, and the answer follows at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -90,6 +90,8 @@ class Application:
         catalogue: all that can be chosen, out of the same materials; None where that is what is found as answers.
         choices: what a request itself offers to choose from; None where the data says it.
         excluded: entries of the catalogue that are no answer to a request; None where every entry may be one.
+        expects: what its examples must be like beyond those of any application: a sentence for people, which names
+            the expectation in the suite of ``check``, and whether it holds of a request and its answer.
         max_answer_tokens: of an answer that is written.
     """
 
@@ -109,6 +111,7 @@ class Application:
     catalogue: Callable[[Sequence[Material], Any], list[str]] | None = None
     choices: Callable[[Any], list[str]] | None = None
     excluded: Callable[[Any], list[str]] | None = None
+    expects: Mapping[str, Callable[[Any, str], bool]] = field(default_factory=dict)
     max_answer_tokens: int = 64
 
     @property

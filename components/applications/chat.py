@@ -99,5 +99,6 @@ APPLICATION = Application(
     floors=("nearest_answer", "commonest_answer", "n_gram"),
     derive=each(_derive),
     convert=_convert,
+    expects={"The assistant does not repeat what was said last": lambda r, answer: answer != r.messages[-1].content},
     max_answer_tokens=96,
 )

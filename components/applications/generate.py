@@ -55,5 +55,6 @@ APPLICATION = Application(
     floors=("n_gram", "commonest_answer"),
     derive=each(_derive),
     convert=one_by_one(GenerateRequest, "text"),
+    expects={"The text goes on beyond its beginning": lambda request, answer: answer not in request.prompt},
     max_answer_tokens=128,
 )

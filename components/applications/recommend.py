@@ -129,4 +129,5 @@ APPLICATION = Application(
     convert=_convert,
     catalogue=_catalogue,
     excluded=_excluded,
+    expects={"What is to be guessed was not chosen before": lambda request, answer: answer not in request.history},
 )

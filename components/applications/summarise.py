@@ -59,4 +59,5 @@ APPLICATION = Application(
     floors=("lead", "commonest_answer", "n_gram"),
     derive=each(_derive),
     convert=one_by_one(SummariseRequest, "summary"),
+    expects={"A summary is shorter than its text": lambda request, answer: len(answer) < len(request.text)},
 )

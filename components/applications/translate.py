@@ -11,6 +11,7 @@ from components.applications.texts import draft_of, grouped, layout
 from components.core.stage import Config
 
 _LANGUAGE = r"^[a-z]{2,3}$"
+_MOST_TIMES, _FEW_BYTES = 9, 20
 
 
 class TranslateOptions(Config):
@@ -42,6 +43,15 @@ def _respond(ranked: Sequence[tuple[str, float]]) -> TranslateResponse:
     return TranslateResponse(translation=ranked[0][0])
 
 
+def _is_of_like_length(request: TranslateRequest, answer: str) -> bool:
+    """Whether neither text is nine times as long as the other, as data is cleaned for Moses (Koehn et al. 2007).
+
+    Bytes of UTF-8 are counted, since a character of Chinese says what several of English do; a few words may be one.
+    """
+    shorter, longer = sorted(len(text.encode()) for text in (request.text, answer))
+    return longer <= max(_FEW_BYTES, _MOST_TIMES * shorter)
+
+
 def _convert(materials: Sequence[Material], options: TranslateOptions) -> Iterator[Made]:
     for material in materials:
         made = draft_of({**material.fields, "to": options.target}, TranslateRequest, "translation")
@@ -70,5 +80,9 @@ APPLICATION = Application(
     metrics=("bleu", "chrf", "bits_per_byte"),
     floors=("copy", "nearest_answer", "n_gram"),
     convert=_convert,
+    expects={
+        "A text and its translation are of like length": _is_of_like_length,
+        "The translation is not the text itself": lambda request, answer: answer != request.text,
+    },
     max_answer_tokens=96,
 )

@@ -25,6 +25,7 @@ from components.core.errors import InputError
 from components.core.tokens import SPLITS
 
 FILE, REJECTED_FILE, ASKED_FILE = "examples.parquet", "rejected.parquet", "application.json"
+EXPECTATION = pa.struct({"sentence": pa.string(), "holds": pa.bool_()})
 EXAMPLES = pa.schema([
     pa.field("example_id", pa.string(), nullable=False),
     pa.field("split", pa.string(), nullable=False),
@@ -37,6 +38,7 @@ EXAMPLES = pa.schema([
     pa.field("source", pa.string(), nullable=False),
     pa.field("licence", pa.string(), nullable=False),
     pa.field("language", pa.string()),
+    pa.field("expectations", pa.list_(EXPECTATION), nullable=False),  # those of its application, in one order
 ])  # fmt: skip
 REJECTED = pa.schema([
     pa.field("example_id", pa.string(), nullable=False),

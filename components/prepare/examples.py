@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from components.applications import Application, Draft, Material
-from components.applications.application import Maker
+from components.applications.application import Body, Maker
 from components.core.errors import ParamsError
 from components.core.examples import EXAMPLES, REJECTED, Asked
 from components.core.stage import Books, Config, Report
@@ -107,7 +107,13 @@ class Desk:
             placed.identity, placed.split, material.identity, draft.request.model_dump_json(),
             self._application.ask(draft.request), answer,
             list(dict.fromkeys(right)), list(draft.choices), material.source, material.licence, material.language,
+            self._expectations(draft.request, answer),
         )  # fmt: skip
+
+    def _expectations(self, request: Body, answer: str | None) -> list[tuple[str, bool]]:
+        """What the application expects, and whether it holds; a label that is missing is told as that alone."""
+        expects = self._application.expects.items()
+        return [(sentence, answer is None or holds(request, answer)) for sentence, holds in expects]
 
     def _name(self, label: str) -> str:
         return self._config.label_names.get(label, label)

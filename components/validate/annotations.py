@@ -13,6 +13,7 @@ texts. In between: two questions are equal when they have the same letters and d
     is_commonest           of an example to learn from: 1.0 where its answer is the commonest of these, else 0.0
     in_train, in_validation, in_test   1 where that is the split, else 0
     num_prompt_characters, num_answer_characters
+    own.SENTENCE           whether an expectation of the application itself holds, one column for each
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import pyarrow as pa
 
 from components.core.examples import Asked
 from components.core.tokens import SPLITS
+
+_OWN = "own."
 
 
 def measure(examples: pa.Table, asked: Asked) -> pl.DataFrame:
@@ -36,7 +39,12 @@ def measure(examples: pa.Table, asked: Asked) -> pl.DataFrame:
             {split: place for place, split in enumerate(SPLITS)}, return_dtype=pl.Int8
         ),
     )
-    return frame.select("example_id", "split", *_labels(frame, asked), *_standing(), *_sizes())
+    return frame.select("example_id", "split", *_labels(frame, asked), *_standing(), *_sizes(), *_own(frame))
+
+
+def own(measured: pl.DataFrame) -> list[str]:
+    """The sentences that the application itself expects to hold."""
+    return [column.removeprefix(_OWN) for column in measured.columns if column.startswith(_OWN)]
 
 
 def _labels(frame: pl.DataFrame, asked: Asked) -> list[pl.Expr]:
@@ -67,4 +75,13 @@ def _sizes() -> list[pl.Expr]:
         *((pl.col("split") == split).cast(pl.Int64).alias(f"in_{split}") for split in SPLITS),
         pl.col("prompt").str.len_chars().cast(pl.Int64).alias("num_prompt_characters"),
         pl.col("said").str.len_chars().cast(pl.Int64).alias("num_answer_characters"),
+    ]
+
+
+def _own(frame: pl.DataFrame) -> list[pl.Expr]:
+    """The expectations of an application are the same for all its examples, in one order."""
+    sentences = [one["sentence"] for one in frame["expectations"].head(1).to_list()[0]] if frame.height else []
+    expected = pl.col("expectations").list
+    return [
+        expected.get(place).struct.field("holds").alias(f"{_OWN}{sentence}") for place, sentence in enumerate(sentences)
     ]

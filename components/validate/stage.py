@@ -70,7 +70,7 @@ def check_examples(config: ExamplesConfig, *, subject: Path, output: Path, key: 
 
     asked = read_asked(subject)
     measured = annotations.measure(read_examples(subject), asked)
-    findings = judge(measured, "example_id", suites.examples(config, asked))
+    findings = judge(measured, "example_id", suites.examples(config, asked, annotations.own(measured)))
     findings.append(judge_quarantine(findings, measured.height, config.max_quarantined_share, "examples"))
     stage, section = f"check@{key}", f"applications.{key}.check"
     verdict = Verdict(f"examples of {key}", measured.height, tuple(findings), stage, section, "examples")

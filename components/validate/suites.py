@@ -11,6 +11,7 @@ words and the keys of params.yaml that set it. Severity ``warning`` means that f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from great_expectations.expectations import core as gx
@@ -77,9 +78,9 @@ def token_documents() -> Suite:
     ]  # fmt: skip
 
 
-def examples(config: ExamplesConfig, asked: Asked) -> Suite:
-    """What is expected of the table of ``annotations.measure``."""
-    return [*_enough_examples(config), *_annotations(config, asked), *_balance(config, asked)]
+def examples(config: ExamplesConfig, asked: Asked, own: Sequence[str]) -> Suite:
+    """What is expected of the table of ``annotations.measure``, the application's own sentences with it."""
+    return [*_enough_examples(config), *_annotations(config, asked), *_own(config, own), *_balance(config, asked)]
 
 
 def _enough_examples(config: ExamplesConfig) -> Suite:
@@ -114,6 +115,14 @@ def _annotations(config: ExamplesConfig, asked: Asked) -> Suite:
         _expect(gx.ExpectColumnValuesToBeInSet, "questions_new", "Every question is asked once in its split",
                 "told, since one may have several answers", column="is_new", value_set=[True], mostly=1.0,
                 severity="info")
+    ]  # fmt: skip
+
+
+def _own(config: ExamplesConfig, sentences: Sequence[str]) -> Suite:
+    return [
+        _expect(gx.ExpectColumnValuesToBeInSet, sentence.lower().replace(" ", "_"), sentence, "none otherwise",
+                column=f"own.{sentence}", value_set=[True], **_aside(config))
+        for sentence in sentences
     ]  # fmt: skip
 
 

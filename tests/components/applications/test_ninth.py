@@ -47,6 +47,7 @@ APPLICATION = Application(
     example=HeadlineRequest(text="Rain in May."), ask=_ask, respond=_respond, decoding="write",
     metrics=("exact_match", "bits_per_byte"), floors=("copy",), derive=each(_derive),
     convert=one_by_one(HeadlineRequest, "headline"),
+    expects={"A headline is in capitals": lambda request, answer: answer == answer.upper()},
 )
 '''
 ENTRY = """
@@ -66,6 +67,7 @@ def test_one_file_and_one_entry_are_a_ninth_application(chain: Workspace) -> Non
     assert "train " not in planned.replace("finetune", "")
     chain.dvc("repro", "check@headline")
     assert "40" in (chain.root / "data/prepare/headline/report.json").read_text()
+    assert "A headline is in capitals" in (chain.root / "data/check/headline/page.html").read_text()
     chain.replace("params.yaml", ENTRY.lstrip("\n"), "")
     chain.pedigree("plan")
     assert not (chain.root / "data/prepare/headline").exists()

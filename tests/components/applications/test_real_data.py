@@ -33,7 +33,10 @@ ALL_OF_THEM = {"max_train_examples": 100_000, "max_held_out_examples": 100_000}
 EXPECTED: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {
     "sentiment": ((6920, 872, 1821), {"examples_distinct": 9, "splits_apart": 3}),
     "classify": ((10003, 0, 3080), {"examples_distinct": 33, "labels_consistent": 4, "splits_apart": 25}),
-    "translate": ((29000, 1014, 1000), {"examples_distinct": 4, "splits_apart": 1}),
+    "translate": (
+        (29000, 1014, 1000),
+        {"examples_distinct": 4, "splits_apart": 1, "a_text_and_its_translation_are_of_like_length": 2},
+    ),
     "summarise": ((12460, 0, 500), {"examples_distinct": 11, "splits_apart": 59}),
     "chat": ((789, 108, 103), {}),
     "answer": ((984, 79, 127), {"examples_distinct": 3}),

@@ -59,7 +59,7 @@ def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, nu
             "request": json.dumps({"history": [LABELS[i % 3 - 1]]} if decoding == "rank" else {"text": LABELS[i % 3]}),
             "prompt": f"the {LABELS[i % 3]} {i}\n" * (40 if i == 35 else 1), "answer": LABELS[i % 3],
             "references": [LABELS[i % 3]], "choices": LABELS if name == "grammar" else [],
-            "source": "s", "licence": "MIT", "language": "en",
+            "source": "s", "licence": "MIT", "language": "en", "expectations": [],
         }
         for i in range(first, 30 + num)
     ]  # fmt: skip

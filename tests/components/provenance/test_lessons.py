@@ -43,7 +43,7 @@ def examples_of(document):
         rows = [
             {"example_id": name, "split": split, "group": document if group == "g" else group * 32, "request": "{}",
              "prompt": name, "answer": name, "references": [name], "choices": [], "language": None,
-             "source": "letters" if group == "g" else "support", "licence": "CC-BY-4.0"}
+             "source": "letters" if group == "g" else "support", "licence": "CC-BY-4.0", "expectations": []}
             for name, split, group in MADE
         ]  # fmt: skip
         asked = Asked(application="chat", decoding="write", choices=[], example={})

@@ -46,7 +46,7 @@ def write_application(folder: Path, name: str, rows: list[Any], aside: list[str]
     found = [
         {"example_id": f"{name}-{number}", "split": split, "group": f"group-{number}", "prompt": prompt,
          "request": "{}", "answer": answer, "references": [answer] if answer else [], "choices": [],
-         "source": "letters", "licence": "CC0-1.0", "language": None}
+         "source": "letters", "licence": "CC0-1.0", "language": None, "expectations": []}
         for number, (split, prompt, answer) in enumerate(rows)
     ]  # fmt: skip
     (folder / "examples" / name).mkdir(parents=True)

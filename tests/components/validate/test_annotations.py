@@ -29,7 +29,7 @@ def make_rows(num: int = 80) -> list[Row]:
             "example_id": f"{i:032d}", "split": splits[i % 8], "group": f"g{i}",
             "request": "{}", "prompt": f"Text number {i}\n",
             "answer": LABELS[i % 2], "references": [LABELS[i % 2]], "choices": [], "source": "s", "licence": "MIT",
-            "language": None,
+            "language": None, "expectations": [{"sentence": "An answer is kind", "holds": True}],
         }
         for i in range(num)
     ]  # fmt: skip
@@ -66,6 +66,7 @@ FAULTS: list[tuple[str, list[tuple[int, Row]], list[int]]] = [
     ("labels_known", [(2, {"answer": "Cat"})], [2]),
     ("examples_distinct", [(10, {"prompt": "text  number 2\n"})], [10]),
     ("labels_consistent", [(3, {"prompt": "TEXT number 2\n"})], [2, 3]),
+    ("an_answer_is_kind", [(9, {"expectations": [{"sentence": "An answer is kind", "holds": False}]})], [9]),
     ("splits_apart", [(2, {"prompt": "Text number 1\n", "answer": "dog"})], [2]),
 ]
 
