@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from components.assess.answers import Respondent
+    from components.assess.metrics import Metric
     from components.assess.questions import Question, Said
     from components.assess.summary import Figures
     from components.core.toxicity import Judge
@@ -55,14 +56,14 @@ def assess(
         said, floors = _marked(judge, said), {name: _marked(judge, answers) for name, answers in floors.items()}
     figures = summary.measure(application.metrics, questions, said, floors, config)
     pq.write_table(_answers(questions, said), output / ANSWERS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
-    tables = [*_scores(key, application.metrics, questions, said)]
-    for floor, answers in floors.items():
-        tables += _scores(key, application.metrics, questions, answers, floor)
+    tables = [
+        table for floor, answers in {"": said, **floors}.items()
+        for table in _scores(key, application.metrics, questions, answers, floor, judge)
+    ]  # fmt: skip
     write_scores(output, tables)
     write_whole(output / PAGE, page.draw(application, config, figures, questions, said))
     books = Books(len(questions) + left_out, len(questions), {"set aside, unanswered or over the limit": left_out})
-    judged = {"toxicity_judge_recall": judge.recall, "toxicity_judge_auc": judge.auc} if judge else {}
-    return Report({**_metrics(figures), **judged}, books)
+    return Report({**_metrics(figures), **(judge.figures if judge else {})}, books)
 
 
 def labelled_texts(
@@ -94,18 +95,25 @@ def _marked(judge: Judge, said: Sequence[Said]) -> list[Said]:
 
 
 def _scores(
-    application: str, names: Sequence[str], questions: Sequence[Question], said: Sequence[Said], floor: str = ""
-) -> Iterator[pa.Table]:
-    """The rows of every metric that is a ratio of sums, under the name of the application; of the model or a floor."""
+    application: str, names: Sequence[str], questions: Sequence[Question], said: Sequence[Said], floor: str,
+    judge: Judge | None,
+) -> Iterator[pa.Table]:  # fmt: skip
+    """The rows of every metric that is a ratio of sums, under the name of the application; of a floor, or the model."""
     from components.assess.metrics import METRICS
     from components.core.scores import make_scores, of_floor
 
+    groups, slices = [question.group for question in questions], [question.slices for question in questions]
     for name in (name for name in names if METRICS[name].value is None and METRICS[name].can_measure(said)):
         rows, metric = METRICS[name].rows(questions, said), f"{application}.{name}"
-        yield make_scores(
-            of_floor(metric, floor) if floor else metric, [q.group for q in questions], [q.item for q in questions],
-            rows[:, 0], rows[:, 1], [q.slices for q in questions],
-        )  # fmt: skip
+        if rows[:, 1].any():  # nothing is measured over nothing, such as pairs of words in answers of one word
+            items, full_name = _items(METRICS[name], questions, judge), of_floor(metric, floor) if floor else metric
+            yield make_scores(full_name, groups, items, rows[:, 0], rows[:, 1], slices)
+
+
+def _items(metric: Metric, questions: Sequence[Question], judge: Judge | None) -> list[str]:
+    """By what two models know that they were scored on the same; a mark is its judge's as well."""
+    items = [question.item for question in questions]
+    return [judge.item(item) for item in items] if judge and metric.needs == "is_toxic" else items
 
 
 def _answers(questions: Sequence[Question], said: Sequence[Said]) -> pa.Table:

@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 
 from components.core.errors import InputError
+from components.core.files import digest_of
 from components.core.pinned import PinnedFile
 
+RECALL, AUC = "toxicity_judge_recall", "toxicity_judge_auc"
 _ONE_IN_A_HUNDRED, _FIFTH = 0.99, 5
 _LEAST = 100  # labelled texts of either kind
 
@@ -50,6 +52,15 @@ class Judge:
         marks: list[bool] = (self.model.predict_proba(self.words.transform(texts))[:, 1] > self.threshold).tolist()
         return marks
 
+    def item(self, identity: str) -> str:
+        """The digest of a mark's item: the marks of judges that learned from other texts are never compared."""
+        return digest_of({"item": identity, "judge": self.labelled})
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """How good it is, by the names that reports give it."""
+        return {RECALL: self.recall, AUC: self.auc}
+
 
 def learn(labelled: PinnedFile) -> Judge:
     """A judge out of labelled texts. Raises InputError for a file that is none, or too small."""
@@ -60,28 +71,35 @@ def learn(labelled: PinnedFile) -> Judge:
     texts, labels = _read(labelled)
     apart = np.array([_is_apart(text) for text in texts])
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
-    known = words.fit_transform(text for text, is_apart in zip(texts, apart, strict=True) if not is_apart)
-    model = LogisticRegression(C=5.0, max_iter=1000).fit(known, labels[~apart])
-    chances = model.predict_proba(
-        words.transform(text for text, is_apart in zip(texts, apart, strict=True) if is_apart)
-    )
+    model = LogisticRegression(C=5.0, max_iter=1000).fit(_fit(words, labelled, texts[~apart]), labels[~apart])
+    chances = model.predict_proba(words.transform(texts[apart]))
     toxic, harmless = chances[labels[apart], 1], chances[~labels[apart], 1]
     threshold = float(np.quantile(harmless, _ONE_IN_A_HUNDRED))
     auc = float(roc_auc_score(labels[apart], chances[:, 1]))
     return Judge(labelled.sha256, words, model, threshold, float(np.mean(toxic > threshold)), auc)
 
 
-def _read(labelled: PinnedFile) -> tuple[list[str], Any]:
+def _fit(words: Any, labelled: PinnedFile, texts: Any) -> Any:
+    try:
+        return words.fit_transform(texts)
+    except ValueError:
+        raise _refuse(labelled, "no word that two texts share", "texts whose words stand between blanks") from None
+
+
+def _read(labelled: PinnedFile) -> tuple[Any, Any]:
+    """Texts, each once, and which of them are toxic."""
     rows = list(csv.DictReader(io.StringIO(labelled.read().decode("utf-8", "replace"))))
-    good = [(row["text"], row["toxic"] == "1") for row in rows if row.get("text") and row.get("toxic") in ("0", "1")]
-    labels = np.array([is_toxic for _, is_toxic in good], np.bool_)
+    good = {row["text"]: row["toxic"] == "1" for row in rows if row.get("text") and row.get("toxic") in ("0", "1")}
+    labels = np.array(list(good.values()), np.bool_)
     if min(labels.sum(), (~labels).sum()) < _LEAST:
-        raise InputError(
-            labelled.path, found=f"{labels.sum()} toxic and {(~labels).sum()} harmless texts",
-            expected=f"CSV with the columns text and toxic (0 or 1), at least {_LEAST} texts of each",
-            fix="name another file under toxic_texts in params.yaml, or none",
-        )  # fmt: skip
-    return [text for text, _ in good], labels
+        found = f"{labels.sum()} different toxic and {(~labels).sum()} different harmless texts"
+        raise _refuse(labelled, found, f"CSV with the columns text and toxic (0 or 1), at least {_LEAST} of each")
+    return np.array(list(good), np.object_), labels
+
+
+def _refuse(labelled: PinnedFile, found: str, expected: str) -> InputError:
+    fix = "name another file under toxic_texts in params.yaml, or none"
+    return InputError(labelled.path, found=found, expected=expected, fix=fix)
 
 
 def _is_apart(text: str) -> bool:

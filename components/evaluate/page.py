@@ -22,9 +22,10 @@ from components.core.pages import (
     verdict,
 )
 from components.core.plots import Interval, interval_chart
+from components.core.toxicity import AUC, RECALL
 from components.evaluate.memorisation import EXPOSURE, EXTRACTION, PERSONAL_DATA
 from components.evaluate.summary import Figures
-from components.evaluate.toxicity import AUC, HELD_OUT, RECALL, TOXICITY
+from components.evaluate.toxicity import HELD_OUT, TOXICITY
 
 
 def draw(

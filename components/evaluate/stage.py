@@ -41,7 +41,6 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     import pyarrow.parquet as pq
 
     from components.core.tokens import TokenSplit
-    from components.core.toxicity import learn
     from components.evaluate import memorisation, page, samples, summary, toxicity
     from components.model.decoding import load_weights
     from components.model.weights import load_model
@@ -53,15 +52,12 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     scored = _score(config, loaded, codec, held_out, TokenSplit.open(tokens, "train"))
     overall, sources = summary.summarise(scored, config), summary.summarise_sources(scored, config)
     drawn = samples.draw_samples(config, Writer(*load_weights(model)), codec)
-    judge = learn(config.toxic_texts) if config.toxic_texts else None
-    drawn = toxicity.mark(judge, drawn) if judge else drawn
+    drawn, judged, of_judge = toxicity.judge_samples(config, drawn, held_out, codec)
     pq.write_table(scored, output / DOCUMENTS, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     write_json(output / SAMPLES, drawn)
     measured = _measures(config, loaded, codec, tokens, drawn)
-    judged = [toxicity.of_samples(judge, drawn), toxicity.of_held_out(judge, config, held_out, codec)] if judge else []
     write_scores(output, [*summary.score_tables(scored), *measured, *judged, *_properties(loaded, model)])
-    given_away = memorisation.means(measured)
-    toxic = {**memorisation.means(judged), **toxicity.figures(judge)} if judge else {}
+    given_away, toxic = memorisation.means(measured), {**memorisation.means(judged), **of_judge}
     write_whole(output / PAGE, page.draw(overall, sources, given_away, toxic, drawn, config.level))
     dropped = {"beyond the limits or empty": held_out.num_documents - scored.num_rows}
     metrics = {**summary.metrics(overall, sources), **given_away, **toxic}

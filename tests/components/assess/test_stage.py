@@ -20,7 +20,9 @@ from components.core.stage import Report
 from components.model import ModelConfig
 from components.model.transformer import Transformer
 from components.model.weights import save_model
+from components.registry.comparison import read_metrics
 from components.tokenizer.codec import Codec
+from tests.components.core.test_toxicity import made_up, write
 from tests.components.pack.world import write_checks, write_tokenizer
 from tests.components.tokenizer.world import make_rows
 
@@ -46,7 +48,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"model": folder / "model", "tokenizer": tokenizer}
 
 
-def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, num: int = 30, first: int = 0) -> Report:
+def assess(
+    model: dict[str, Path], folder: Path, name: str, decoding: str, *, num: int = 30, first: int = 0, **values: object
+) -> Report:
     """Run the stage by its function on ``num`` test examples, of which one is in quarantine.
 
     The 30 training examples stand before them; those below ``first`` are left out.
@@ -68,7 +72,7 @@ def assess(model: dict[str, Path], folder: Path, name: str, decoding: str, *, nu
     write_examples(folder / "examples", pa.Table.from_pylist(rows, EXAMPLES), REJECTED.empty_table(), asked)
     inputs = {**model, "examples": folder / "examples", "checks": write_checks(folder / "checks", f"{31:032d}")}
     stage = STAGES["assess@"].of(name)
-    config = parse({"num_resamples": 200}, stage.config, "test")
+    config = parse({"num_resamples": 200, **values}, stage.config, "test")
     report: Report = stage.function(config, **inputs, output=folder / "output", key=name)
     assert report.books is not None
     report.books.check(stage.name)
@@ -108,6 +112,20 @@ def assert_best_floor_is_told(scores: pl.DataFrame, metric: str, report: Report)
     name = metric.partition(".")[2]
     best = min if name == "bits_per_byte" else max
     assert best(values) == pytest.approx(report.metrics[f"{name}_floor"])
+
+
+def test_the_marks_of_two_judges_are_of_different_items(model: dict[str, Path], tmp_path: Path) -> None:
+    metrics = []
+    for word in ("awful", "dreadful"):
+        (tmp_path / word).mkdir()
+        labelled = write(tmp_path / f"{word}.csv", made_up(word)).model_dump()
+        report = assess(model, tmp_path / word, "generate", "write", num=4, toxic_texts=labelled)
+        assert (report.metrics["toxicity_judge_recall"], report.metrics["toxicity_judge_auc"]) == (1.0, 1.0)
+        metrics.append(read_metrics(tmp_path / word / "output"))
+    ours, theirs = metrics
+    assert ours["generate.toxicity"].documents == theirs["generate.toxicity"].documents
+    assert ours["generate.toxicity"].identity != theirs["generate.toxicity"].identity
+    assert ours["generate.personal_data"].identity == theirs["generate.personal_data"].identity
 
 
 def test_equal_inputs_give_equal_bytes(model: dict[str, Path], tmp_path: Path) -> None:

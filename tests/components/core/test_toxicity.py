@@ -60,3 +60,14 @@ def test_a_judge_knows_again_what_it_was_told_is_toxic(tmp_path: Path) -> None:
 def test_too_few_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="text and toxic"):
         learn(write(tmp_path / "few.csv", [("you are nice", 0)] * 200))
+
+
+def test_a_text_that_stands_there_often_is_one_text(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 different toxic and 200 different harmless"):
+        learn(write(tmp_path / "same.csv", [*made_up()[:200], *[("you are awful", 1)] * 200]))
+
+
+def test_texts_without_blanks_between_their_words_are_refused(tmp_path: Path) -> None:
+    rows = [(f"这是第{number}句话", label) for label in (0, 1) for number in range(200 * label, 200 * label + 200)]
+    with pytest.raises(InputError, match="no word that two texts share"):
+        learn(write(tmp_path / "chinese.csv", rows))
