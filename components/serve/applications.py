@@ -110,7 +110,7 @@ class Skill:
         example: a request to try it with.
         names, choices: the answers among which it chooses, as texts and as tokens, where a request brings none.
         catalogue: the same as a tree, where it ranks them.
-        places: so many requests choose or rank at once.
+        places: so many requests choose or rank at once; one that nobody waits for any more keeps its place to its end.
     """
 
     application: Application
@@ -198,8 +198,8 @@ async def respond(skill: Skill, request: Body, bell: Bell, seconds: float) -> Ma
     if skill.application.decoding == "write":
         return await _written(skill, question.prompt, bell, seconds)
     try:
-        async with asyncio.timeout(seconds), skill.places:
-            (ranked,) = await aside(lambda: _ranked(skill, [question]))
+        async with asyncio.timeout(seconds):
+            ranked = await _ranked_in_turn(skill, question)
     except TimeoutError:
         raise too_slow("The answer took longer than this server allows.", 504) from None
     return {
@@ -208,6 +208,20 @@ async def respond(skill: Skill, request: Body, bell: Bell, seconds: float) -> Ma
         "choices": [Chance(text=text, probability=chance) for text, chance in ranked],
         "tokens": [], "usage": _usage(len(question.prompt), 0),
     }  # fmt: skip
+
+
+async def _ranked_in_turn(skill: Skill, question: Question) -> list[tuple[str, float]]:
+    """Choices with their probabilities. Whoever leaves stops waiting; nothing stops the thread: it keeps the place."""
+    await skill.places.acquire()
+    loop = asyncio.get_running_loop()
+
+    def rank() -> list[tuple[str, float]]:
+        try:
+            return _ranked(skill, [question])[0]
+        finally:
+            loop.call_soon_threadsafe(skill.places.release)
+
+    return await aside(rank)
 
 
 def respond_all(skill: Skill, questions: Sequence[Question]) -> list[BaseModel]:

@@ -1,7 +1,9 @@
 """Applications over HTTP: a typed route each, answered as the model that learned them would be assessed."""
 
+import asyncio
 import json
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +12,11 @@ from components.applications import APPLICATIONS
 from components.core.examples import begin
 from components.model.answering import Answerer
 from components.model.decoding import load_weights
+from components.serve.answers import Bell
+from components.serve.applications import learn, learned_in, respond
 from components.serve.batch import BatchAnswerer
+from components.serve.engine import Engine
+from components.serve.errors import Refusal
 from components.tokenizer.codec import Codec
 from tests.components.serve.conftest import TAUGHT
 from tests.components.serve.test_bad_input import assert_refused
@@ -112,6 +118,28 @@ def test_a_choice_that_does_not_fit_the_context_is_refused_and_so_it_is_in_a_bat
     assert [other.answer for other in others] == [None, None]
     assert "longest choice" in others[0].error
     assert "sentences" in others[1].error
+
+
+def test_what_nobody_waits_for_any_more_keeps_its_place_and_no_more_than_two_choose_at_once(made):
+    (learned,) = [one for one in learned_in(made / "1" / "finetuned") if one.asked.application == "grammar"]
+    engine = Engine(*load_weights(learned.model), num_slots=1, wake=lambda _tickets: None)
+    skill = learn(learned, Codec.load(made / "1" / "tokenizer"), engine)
+    long = skill.application.request(sentences=[f"{word} " + "Q " * 7000 for word in ("The", "A", "Some", "One")])
+
+    async def leave_five_times():
+        bell = Bell(asyncio.get_running_loop())
+        for _ in range(5):
+            with pytest.raises(Refusal, match="longer than this server allows") as caught:
+                await respond(skill, long, bell, 0.01)
+            assert caught.value.status_code == 504
+        began = [thread for thread in threading.enumerate() if thread.name == "aside"]
+        found = await respond(skill, skill.application.example, bell, 60)
+        return len(began), found["text"]
+
+    num_threads, text = asyncio.run(leave_five_times())
+    engine.close()
+    assert num_threads == 2
+    assert text in skill.application.example.sentences
 
 
 def test_ranking_gives_the_likeliest_of_a_catalogue(server):
