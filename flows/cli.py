@@ -229,7 +229,7 @@ PEDIGREE_API_KEYS, separated by commas; without them everybody is let in.
     parser.add_argument("--requests-per-minute", type=int, default=0, metavar="N",
                         help="of one key, or of one address (default: no limit)")  # fmt: skip
     parser.add_argument("--timeout", dest="timeout_seconds", type=float, default=300.0, metavar="SECONDS",
-                        help="longest time for one answer (default: 300)")  # fmt: skip
+                        help="longest time for one answer, and for loading its version (default: 300)")  # fmt: skip
     parser.add_argument("--drain", dest="drain_seconds", type=float, default=30.0, metavar="SECONDS",
                         help="time that running answers get at the end (default: 30)")  # fmt: skip
     parser.add_argument("--log-text", action="store_true", help="write prompts and answers into the log too")

@@ -24,7 +24,9 @@ class ServeConfig(Config):
     most_versions: int = Field(default=3, ge=1, le=64, description="versions kept in memory, the followed one included")
     most_body_bytes: int = Field(default=1 << 20, ge=1024, description="longest request body")
     requests_per_minute: int = Field(default=0, ge=0, description="of one key, or of one address; 0 is no limit")
-    timeout_seconds: float = Field(default=300.0, gt=0, description="longest time for one answer")
+    timeout_seconds: float = Field(
+        default=300.0, gt=0, description="longest time for one answer, and for loading the version that is to give it"
+    )
     read_seconds: float = Field(default=10.0, gt=0, description="longest time for a request to arrive")
     drain_seconds: float = Field(default=30.0, ge=0, description="time that running answers get at the end")
     poll_seconds: float = Field(default=1.0, gt=0, description="how often the registry is asked")

@@ -87,7 +87,7 @@ def ending() -> Refusal:
 
 
 def too_slow(message: str, status: int) -> Refusal:
-    """The time for it is over: 408 for reading the request, 504 for writing the answer."""
+    """The time for it is over: 408 for reading the request, 504 for the answer, or for loading the version."""
     return Refusal(status, "timeout", message, code="timeout")
 
 

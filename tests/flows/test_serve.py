@@ -29,7 +29,7 @@ def serving(workspace, *arguments, **environment):
     try:
         yield Server(process, log)
         process.terminate()
-        assert process.wait(timeout=10) == 0, log.read_text()
+        assert process.wait(timeout=30) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()
@@ -117,7 +117,7 @@ def test_a_registry_that_takes_connections_and_never_answers_is_told_and_holds_u
         proxy.is_silent = True
         with serving(built, MLFLOW_TRACKING_URI=proxy.address) as server:
             assert_refused(server.client.get("/readyz"), 503, "No version can answer yet")
-            server.wait_until(lambda: silence in server.log, seconds=8)
+            server.wait_until(lambda: silence in server.log)
             assert server.client.get("/healthz").status_code == 200
             proxy.is_silent = False
             server.wait_ready()

@@ -138,20 +138,23 @@ def test_figures_for_prometheus_tell_of_requests_and_slots(server):
 
 
 PRIVATE = {
-    "/v1/chat/completions": {"messages": [{"role": "user", "content": "a private question"}], "max_tokens": 2},
+    "/v1/completions": {"model": NAME, "prompt": "a private sentence", "max_tokens": 5},
+    "/v1/chat/completions": {
+        "model": NAME,
+        "messages": [{"role": "user", "content": "a private question"}],
+        "max_tokens": 2,
+    },
     "/v1/applications/classify": {"text": "a private document"},
     "/v1/applications/summarise": {"text": "a private document"},
 }
 
 
 def test_the_log_tells_of_requests_without_their_text(server):
-    num_before = len(server.requests)
-    for path, said in PRIVATE.items():
-        assert server.client.post(path, json={"model": NAME, **said} if "applications" not in path else said).is_success
-    server.complete("a very private sentence", max_tokens=5)
+    answers = [server.client.post(path, json=said).raise_for_status() for path, said in PRIVATE.items()]
+    asked = [answer.headers["x-request-id"] for answer in answers]
     # A line is written once the answer is on its way.
-    server.wait_until(lambda: len(server.requests) == num_before + len(PRIVATE) + 1)
+    server.wait_until(lambda: {*asked} <= {line["request_id"] for line in server.requests})
     assert "private" not in server.log
-    line = server.requests[-1]
+    line = next(line for line in server.requests if line["request_id"] == asked[0])
     assert (line["route"], line["status"], line["completion_tokens"]) == ("/v1/completions", 200, 5)
     assert line["first_token_seconds"] <= line["seconds"]

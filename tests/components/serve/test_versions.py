@@ -69,7 +69,7 @@ def test_an_answer_that_runs_while_the_alias_moves_ends_on_its_version(versions,
             lines = answer.iter_lines()
             first = json.loads(next(line for line in lines if line.startswith("data: {"))[6:])
             publish(versions, {1: [], 2: ["champion"]})
-            server.wait_until(lambda: '"model": "tiny@2"' in server.log)
+            server.wait_until(lambda: '"event": "serving", "model": "tiny@2"' in server.log)
             assert server.complete(max_tokens=1).json()["model"] == "tiny@2"
             rest = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
         assert {chunk["model"] for chunk in rest} == {first["model"]} == {"tiny@1"}
@@ -147,11 +147,11 @@ def test_a_registry_that_never_answers_is_told_and_holds_up_nothing(versions, tm
     with running(versions, tmp_path / "log", poll_seconds=0.1) as server:
         assert server.client.get("/healthz").status_code == 200
         assert_refused(server.client.get("/readyz"), 503, "No version can answer yet")
-        server.wait_until(lambda: "the registry has not answered for 5 s" in server.log, seconds=8)
+        server.wait_until(lambda: "the registry has not answered for 5 s" in server.log)
         assert_refused(server.complete(), 503, "No version can answer yet")
         (versions / LIST).write_text(listed)  # at last
         server.wait_ready()
-        server.wait_until(lambda: server.log.count("the registry has not answered") == 2, seconds=8)
+        server.wait_until(lambda: server.log.count("the registry has not answered") == 2)
         for _ in range(3):
             assert server.complete(max_tokens=2).json()["model"] == f"{NAME}@1"
         assert server.client.get("/readyz").status_code == server.client.get("/v1/models").status_code == 200
@@ -167,6 +167,9 @@ def test_a_version_that_never_loads_is_waited_for_no_longer_than_an_answer(versi
         server.wait_ready()
         asked = {"model": f"{NAME}@2", "prompt": "a", "max_tokens": 1}
         assert_refused(server.client.post("/v1/completions", json=asked), 504, "took longer to load", "timeout")
+        classify, query = "/v1/applications/classify", {"model": f"{NAME}@2"}
+        answer = server.client.post(classify, json={"text": "a"}, params=query)
+        assert_refused(answer, 504, "took longer to load", "timeout")
         assert f'"event": "loading", "model": "{NAME}@2"' in server.log
         publish(versions, {1: [], 2: ["champion"]})
         assert server.complete(max_tokens=2).json()["model"] == f"{NAME}@1"
