@@ -139,8 +139,8 @@ def _borrow_kernels(folder: Path, scratch: Path, sources: Sources, fingerprint: 
         if not is_ours or (folder / kept.name).exists() or not sources.path(f"components.{room}"):
             continue
         if kept.parent.name == _name_of_kernels(room, sources.fingerprint(room).digest):
-            shutil.copytree(kept, scratch / kept.name, ignore=shutil.ignore_patterns(_SCRAPS))
-            with suppress(OSError):  # another stage of the room was faster
+            with suppress(OSError):  # another stage of the room was faster, or what it copies is being removed
+                shutil.copytree(kept, scratch / kept.name, ignore=shutil.ignore_patterns(_SCRAPS))
                 (scratch / kept.name).rename(folder / kept.name)
 
 
