@@ -155,7 +155,7 @@ def _check(work: Work, schema: pa.Schema, source: str, identity: Identity) -> No
 
 def _check_names(names: Sequence[str], source: str) -> None:
     if twice := [name for number, name in enumerate(names) if name in names[:number]]:
-        found = f"the columns {', '.join(names)}, counting those that are added"
+        found = f"{names.count(twice[0])} columns {twice[0]!r}, counting what is added to the table"
         raise InputError(source, found=found, expected=f"one column {twice[0]!r}", fix="give the table's another name")
 
 

@@ -44,9 +44,10 @@ def _respond(ranked: Sequence[tuple[str, float]]) -> TranslateResponse:
 
 
 def _is_of_like_length(request: TranslateRequest, answer: str) -> bool:
-    """Whether neither text is nine times as long as the other, as data is cleaned for Moses (Koehn et al. 2007).
+    """Whether neither text is more than nine times as long as the other, as for Moses (Koehn et al. 2007).
 
-    Bytes of UTF-8 are counted, since a character of Chinese says what several of English do; a few words may be one.
+    Where Moses counts words, bytes of UTF-8 are counted: not everybody puts blanks between words, and a character of
+    Chinese says what several of English do. A few words may be one.
     """
     shorter, longer = sorted(len(text.encode()) for text in (request.text, answer))
     return longer <= max(_FEW_BYTES, _MOST_TIMES * shorter)
