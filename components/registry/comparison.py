@@ -94,6 +94,15 @@ class Metric:
         totals, sizes = (np.bincount(number, column[rows]).astype(np.float64) for column in (self.totals, self.sizes))
         return Group(totals, sizes, weight)
 
+    def estimate(self, settings: Settings, sign: int = 1) -> Estimate | None:
+        """``sign`` times the metric over all rows, with its interval."""
+        return settings.estimate([self.group(self.all_rows, sign)])
+
+    def in_words(self, settings: Settings) -> str:
+        """The metric over all rows, and from where to where it may lie."""
+        found = self.estimate(settings)
+        return f"{self.value():.3g}" + (f" ({found.low:.3g} to {found.high:.3g})" if found else "")
+
     def slices_by(self, kind: str, min_documents: int) -> dict[str, Mask]:
         """The slices of one kind, largest first; small ones are joined, with the smallest large one if need be."""
         names = sorted({name for row in self.slices for name in row if name.startswith(f"{kind}:")})

@@ -168,8 +168,8 @@ def _judge_first(challenger: Metrics, config: PromoteConfig, settings: Settings)
     if found is None or limit is None:
         known = "is missing" if found is None else f"{found.value():.4f}, against nobody: no floor was measured in it"
         return Finding("primary", "", rule.metric, "unclear" if found is None else "holds", 0.0, reason=known)
-    estimate = settings.estimate([found.group(found.all_rows, 1)])
-    return _decide(Finding("primary", "", rule.metric, "unclear", limit, found.value(), limit), estimate, settings)
+    blank = Finding("primary", "", rule.metric, "unclear", limit, found.value(), limit)
+    return _decide(blank, found.estimate(settings), settings)
 
 
 def _floors(challenger: Metrics, rule: Primary) -> Metrics:
@@ -237,10 +237,7 @@ def _limits(challenger: Metrics, config: PromoteConfig, settings: Settings) -> I
 
 def _limit(blank: Finding, found: Metric, rule: Guardrail, sign: int, settings: Settings) -> Finding:
     value = sign * found.value()
-    estimate = (
-        Estimate(value, value, value, 0.0, 1) if found.is_property
-        else settings.estimate([found.group(found.all_rows, sign)])
-    )  # fmt: skip
+    estimate = Estimate(value, value, value, 0.0, 1) if found.is_property else found.estimate(settings, sign)
     estimate = estimate and with_doubt(estimate, rule.most_of_one, settings)
     return _decide(replace(blank, challenger=found.value()), estimate, settings)
 

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from components.core.pages import Figure, Html, figures, page, paragraph, section, table, verdict
 from components.core.plots import Interval, interval_chart
-from components.registry.comparison import Metric, Settings
+from components.registry.comparison import Settings
 from components.registry.config import PromoteConfig
 from components.registry.gate import Finding, Metrics, Verdict, settings_of
 from components.registry.speed import Speed
@@ -77,22 +77,17 @@ def _one_byte(metrics: Metrics, speed: Speed, settings: Settings) -> Html:
         ("float32", value("weight_bytes"), bits, rates["float32"]),
         ("int8", value("int8_bytes"), None if bits is None or cost is None else bits + cost, rates["int8"]),
     ]
-    told = f"With int8 a token takes {_with_interval(speed.metric, settings)} of the time"
+    told = f"With int8 a token takes {speed.metric.in_words(settings)} of the time"
     if cost is not None:
-        told += f", and a byte costs {_with_interval(metrics['int8_cost'], settings)} bits more"
+        told += f", and a byte costs {metrics['int8_cost'].in_words(settings)} bits more"
     return section(
         "Weights of one byte each: before and after",
         table("The challenger with either kind of weights", ["weights", "bytes", "bits per byte", "tokens/s"], rows),
         paragraph(
             f"{told}. The time was measured for this verdict and on this machine: one text on one thread, "
-            f"{len(speed.int8)} pairs of turns of {speed.num_tokens} tokens, in seconds of the processor."
+            f"{len(speed.int8_seconds)} pairs of turns of {speed.num_tokens} tokens, in seconds of the processor."
         ),
     )
-
-
-def _with_interval(metric: Metric, settings: Settings) -> str:
-    found = settings.estimate([metric.group(metric.all_rows, 1)])
-    return f"{metric.value():.3g}" + (f" ({found.low:.3g} to {found.high:.3g})" if found else "")
 
 
 def _every_test(found: Verdict) -> Html:

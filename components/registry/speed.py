@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from components.core.intervals import Estimate
 from components.registry.comparison import Metric, Settings
 
 if TYPE_CHECKING:
@@ -33,43 +32,39 @@ class Speed:
 
     Attributes:
         num_tokens: of every turn.
-        float32, int8: processor seconds of each turn; those of one place belong together.
+        float32_seconds, int8_seconds: of the processor, for each turn; those of one place belong together.
     """
 
     num_tokens: int
-    float32: tuple[float, ...]
-    int8: tuple[float, ...]
+    float32_seconds: tuple[float, ...]
+    int8_seconds: tuple[float, ...]
 
     @property
     def metric(self) -> Metric:
         """Seconds with int8 over seconds with float32, a row per pair of turns."""
-        names = tuple(f"turns {number:02}" for number in range(len(self.int8)))
-        return Metric(INT8_TIME, names, names, ((),) * len(names), np.array(self.int8), np.array(self.float32))
+        names = tuple(f"turns {number:02}" for number in range(len(self.int8_seconds)))
+        times = np.array(self.int8_seconds), np.array(self.float32_seconds)
+        return Metric(INT8_TIME, names, names, ((),) * len(names), *times)
 
     @property
     def tokens_per_second(self) -> dict[str, float]:
         """By the kind of weights."""
         return {kind: self.num_tokens * len(turns) / sum(turns)
-                for kind, turns in (("float32", self.float32), ("int8", self.int8))}  # fmt: skip
-
-    def ratio(self, settings: Settings) -> Estimate | None:
-        """The metric with its interval."""
-        return settings.estimate([self.metric.group(self.metric.all_rows, 1)])
+                for kind, turns in (("float32", self.float32_seconds), ("int8", self.int8_seconds))}  # fmt: skip
 
     def line(self, settings: Settings) -> str:
         """All of it in a line."""
-        rates, found = self.tokens_per_second, self.ratio(settings)
-        between = f" ({found.low:.3g} to {found.high:.3g})" if found else ""
+        rates = self.tokens_per_second
         return (
             f"measured here: {rates['float32']:,.0f} tokens/s of one text with float32 weights, {rates['int8']:,.0f} "
-            f"with int8, which takes {self.metric.value():.3g}{between} of the time"
+            f"with int8, which takes {self.metric.in_words(settings)} of the time"
         )
 
     def as_json(self, settings: Settings) -> dict[str, Any]:
         """Everything, as the ledger keeps it."""
-        found = self.ratio(settings)
+        found = self.metric.estimate(settings)
         rates = {f"{kind}_tokens_per_second": rate for kind, rate in self.tokens_per_second.items()}
-        return {**rates, INT8_TIME: found._asdict() if found else self.metric.value(), "num_tokens": self.num_tokens}
+        return {**rates, INT8_TIME: found and found._asdict(), "num_tokens": self.num_tokens}
 
 
 def measure(model: Path) -> Speed:
