@@ -31,6 +31,16 @@ class RecommendOptions(Config):
 
     history_items: int = Field(10, description="last choices that a request names", ge=1, le=_MOST_ITEMS)
     train_items: int = Field(20, description="last choices of a user that are learned, one example each", ge=1)
+    train_stride: int = Field(
+        1,
+        description="learn every so-manieth of these only, the last one first; the histories tell those between",
+        ge=1,
+    )
+
+    def is_asked_for(self, behind: int) -> bool:
+        """Whether a choice is to be guessed in an example, by how many choices of the user come after it."""
+        is_held_out, place = behind < 2, behind - 2
+        return is_held_out or (place < self.train_items and place % self.train_stride == 0)
 
 
 class RecommendRequest(Body):
@@ -87,7 +97,7 @@ def _of_user(choices: Sequence[Material], titles: Mapping[str, str], options: Re
     names = [titles.get(str(choice.fields["item"]), str(choice.fields["item"])) for choice in choices]
     for place, choice in enumerate(choices):
         behind = len(choices) - 1 - place
-        if place == 0 or behind > options.train_items + 1:
+        if place == 0 or not options.is_asked_for(behind):
             yield choice, Refusal("history_only", "told of, not asked for")
         else:
             group = choice._replace(identity=choices[0].identity, split=SPLITS[max(0, 2 - behind)])
