@@ -66,7 +66,7 @@ def prepare(verified: Verified, folder: Path, *, from_raw: bool) -> None:
     cache = Path(".dvc/cache") if not from_raw else folder / ".dvc/cache"
     write_whole(folder / ".dvc/config", _CONFIG.format(cache=cache.resolve()).encode())
     for path in {*_raw_files(verified.provenance), *pinned_files(verified.chain.records.values()), _FETCHED}:
-        _link(path, folder / path)
+        _link(path, folder)
 
 
 def run(folder: Path, targets: Sequence[str]) -> None:
@@ -131,11 +131,13 @@ def pinned_files(records: Iterable[Record]) -> Iterator[Path]:
             waiting.extend(value.values() if isinstance(value, dict) else value)
 
 
-def _link(target: Path, link: Path) -> None:
-    if target.is_absolute() or not target.exists():
+def _link(path: Path, folder: Path) -> None:
+    """Bring along what lies below this workspace and did not come with the code; nothing is put outside ``folder``."""
+    link = folder / path
+    if path.is_absolute() or ".." in path.parts or not path.exists() or link.exists():
         return
     link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(target.resolve())
+    link.symlink_to(path.resolve())
 
 
 def _interpreter(folder: Path) -> Path:

@@ -1,12 +1,13 @@
 """A version whose record does not tell how it was made: `pedigree rebuild` says where it differs first, and why."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from components.core.files import sha256_file, write_json
+from components.core.files import sha256_file, write_json, write_whole
 from components.core.records import RECORD, Record
-from flows.rebuild import pinned_files
+from flows.rebuild import _link, pinned_files
 from tests.test_standards import words_of
 
 pytestmark = pytest.mark.slow
@@ -42,3 +43,16 @@ def test_files_that_values_name_by_their_digest_are_brought_along():
         record({"evaluation_sets": pinned, "reference": None, "lora": {"rank": 8, "projections": ["a"]}}),
     ]
     assert {str(path) for path in pinned_files(records)} == {"checks/labelled.csv", "sets/one.jsonl"}
+
+
+def test_what_is_brought_along_neither_replaces_code_nor_leaves_the_new_workspace(tmp_path, monkeypatch):
+    here, folder = tmp_path / "here", tmp_path / "here/new/workspace"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    for name in ("labelled.csv", "infra/of_code.csv", "../outside.csv"):
+        write_whole(Path(name), b"ours")
+    write_whole(folder / "infra/of_code.csv", b"of code")
+    for name in ("labelled.csv", "infra/of_code.csv", "../outside.csv", str(tmp_path / "outside.csv"), "none.csv"):
+        _link(Path(name), folder)
+    found = {path.relative_to(here / "new").as_posix(): path.read_text() for path in folder.parent.rglob("*.csv")}
+    assert found == {"workspace/labelled.csv": "ours", "workspace/infra/of_code.csv": "of code"}
