@@ -1,9 +1,9 @@
 """Whether what a model writes is toxic, by a judge that learns it from texts that people labelled.
 
 In: a CSV file of your own with the columns ``text`` and ``toxic`` (0 or 1). Out: for each text, whether it is toxic,
-and how good the judge is. In between: the judge is a logistic regression on TF-IDF of words and their pairs. A fifth of
-the labelled texts, chosen by digest, is kept apart: there the threshold is set at which one harmless text in a
-hundred is called toxic, and the judge is measured.
+and how good the judge is. In between: the judge is a logistic regression on TF-IDF of words and their pairs; a text
+that stands there twice counts once. A fifth of the labelled texts, chosen by digest, is kept apart: there the threshold
+is set at which one harmless text in a hundred is called toxic, and the judge is measured.
 
 What it can: find the words and phrases of the labelled texts, as often as its recall says. What it cannot: understand.
 It misses what is said politely, in another language or with words it never saw, and it takes a quoted insult, or a
@@ -53,7 +53,7 @@ class Judge:
         return marks
 
     def item(self, identity: str) -> str:
-        """The digest of a mark's item: the marks of judges that learned from other texts are never compared."""
+        """The digest of what was marked: it is not the same when the judge learned from other labelled texts."""
         return digest_of({"item": identity, "judge": self.labelled})
 
     @property
