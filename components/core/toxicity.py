@@ -88,12 +88,16 @@ def _fit(words: Any, labelled: PinnedFile, texts: Any) -> Any:
 
 def _read(labelled: PinnedFile) -> tuple[Any, Any]:
     """Texts, each once, and which of them are toxic."""
-    rows = list(csv.DictReader(io.StringIO(labelled.read().decode("utf-8", "replace"))))
+    expected = f"CSV with the columns text and toxic (0 or 1), at least {_LEAST} of each"
+    try:
+        rows = list(csv.DictReader(io.StringIO(labelled.read().decode("utf-8", "replace"))))
+    except csv.Error as error:
+        raise _refuse(labelled, str(error), expected) from None
     good = {row["text"]: row["toxic"] == "1" for row in rows if row.get("text") and row.get("toxic") in ("0", "1")}
     labels = np.array(list(good.values()), np.bool_)
     if min(labels.sum(), (~labels).sum()) < _LEAST:
         found = f"{labels.sum()} different toxic and {(~labels).sum()} different harmless texts"
-        raise _refuse(labelled, found, f"CSV with the columns text and toxic (0 or 1), at least {_LEAST} of each")
+        raise _refuse(labelled, found, expected)
     return np.array(list(good), np.object_), labels
 
 

@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 async def aside(act: Callable[[], Value]) -> Value:
     """What ``act`` gives or raises; whoever is cancelled while it waits leaves it to itself."""
     found: Future[Value] = Future()
-    found.set_running_or_notify_cancel()
+    found.set_running_or_notify_cancel()  # from now on it cannot be cancelled, and the thread may settle it
     threading.Thread(target=_settle, args=(found, act), name="aside", daemon=True).start()
     return await asyncio.wrap_future(found)
 

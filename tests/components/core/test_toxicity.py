@@ -62,6 +62,11 @@ def test_too_few_labels_are_refused(tmp_path: Path) -> None:
         learn(write(tmp_path / "few.csv", [("you are nice", 0)] * 200))
 
 
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"(?s)field larger.*text and toxic"):
+        learn(write(tmp_path / "long.csv", [("word " * 100_000, 1)]))
+
+
 def test_a_text_that_stands_there_often_is_one_text(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 different toxic and 200 different harmless"):
         learn(write(tmp_path / "same.csv", [*made_up()[:200], *[("you are awful", 1)] * 200]))

@@ -141,6 +141,7 @@ def hang(path):
     os.mkfifo(path)
 
 
+@pytest.mark.slow  # twice the five seconds after which it is told
 def test_a_registry_that_never_answers_is_told_and_holds_up_nothing(versions, tmp_path):
     listed = (versions / LIST).read_text()
     hang(versions / LIST)
