@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	&& { command -v $$p; break; }; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# A process more than there are processors, for many tests wait for a server or a clock; `check` ran the contracts.
+PYTEST = $(BIN)/python -m pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal --ignore tests/contracts
 # Without compiled bytecode the first imports cost seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -17,15 +19,15 @@ help: ## what can be made
 run: $(STAMP) ## build the model of params.yaml: the whole chain, only what changed
 	@$(BIN)/pedigree run
 
-test: check ## check, then every test
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+test: check ## check, then every other test
+	@$(PYTEST)
 
 quick: check ## check, then the tests that take less than ten seconds
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 check: $(STAMP) ## style, types, import laws and contracts, in seconds
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy --num-workers auto
 	@$(BIN)/lint-imports --no-cache 2>&1 | grep -E "Contracts:|BROKEN|->" ; $(BIN)/lint-imports --no-cache >/dev/null
 	@$(BIN)/python -m pytest tests/contracts
 
