@@ -7,8 +7,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	&& { command -v $$p; break; }; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
-# A process more than there are processors, for many tests wait for a server or a clock; `check` ran the contracts.
-PYTEST = $(BIN)/python -m pytest --numprocesses $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal --ignore tests/contracts
+# `check` ran the contracts.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist worksteal --ignore tests/contracts
 # Without compiled bytecode the first imports cost seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -62,6 +63,15 @@ def test_too_few_labels_are_refused(tmp_path: Path) -> None:
         learn(write(tmp_path / "few.csv", [("you are nice", 0)] * 200))
 
 
+@pytest.fixture
+def usual_fields() -> Iterator[None]:
+    """The longest field of Python's own csv, whatever readers of records set in this process before."""
+    before = csv.field_size_limit(1 << 17)
+    yield
+    csv.field_size_limit(before)
+
+
+@pytest.mark.usefixtures("usual_fields")
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"(?s)field larger.*text and toxic"):
         learn(write(tmp_path / "long.csv", [("word " * 100_000, 1)]))

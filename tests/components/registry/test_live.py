@@ -65,7 +65,7 @@ def test_a_registry_that_is_away_is_told_once_and_holds_nobody_up(workspace, mon
     run, begin = live.open_live_run("e" * 64, {"seed": 1}, "tiny"), time.monotonic()
     for step, values in HISTORY * 100:
         run(step, values)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5
     run.close()
     told = capsys.readouterr().err
     assert told.count("live metrics do not reach") == 1
