@@ -24,7 +24,7 @@ import pyarrow as pa
 from components.core.examples import Asked
 from components.core.tokens import SPLITS
 
-_OWN = "own."
+OWN = "own."
 
 
 def measure(examples: pa.Table, asked: Asked) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def measure(examples: pa.Table, asked: Asked) -> pl.DataFrame:
 
 def own(measured: pl.DataFrame) -> list[str]:
     """The sentences that the application itself expects to hold."""
-    return [column.removeprefix(_OWN) for column in measured.columns if column.startswith(_OWN)]
+    return [column.removeprefix(OWN) for column in measured.columns if column.startswith(OWN)]
 
 
 def _labels(frame: pl.DataFrame, asked: Asked) -> list[pl.Expr]:
@@ -83,5 +83,5 @@ def _own(frame: pl.DataFrame) -> list[pl.Expr]:
     sentences = [one["sentence"] for one in frame["expectations"].head(1).to_list()[0]] if frame.height else []
     expected = pl.col("expectations").list
     return [
-        expected.get(place).struct.field("holds").alias(f"{_OWN}{sentence}") for place, sentence in enumerate(sentences)
+        expected.get(place).struct.field("holds").alias(f"{OWN}{sentence}") for place, sentence in enumerate(sentences)
     ]

@@ -20,6 +20,7 @@ from great_expectations.expectations.expectation import Expectation
 from components.core.examples import Asked
 from components.core.pages import number, percent
 from components.core.tokens import SPLITS
+from components.validate.annotations import OWN
 from components.validate.config import CorpusConfig, DocumentsConfig, DriftConfig, ExamplesConfig, TokensConfig
 
 Suite = list[Expectation]
@@ -121,7 +122,7 @@ def _annotations(config: ExamplesConfig, asked: Asked) -> Suite:
 def _own(config: ExamplesConfig, sentences: Sequence[str]) -> Suite:
     return [
         _expect(gx.ExpectColumnValuesToBeInSet, sentence.lower().replace(" ", "_"), sentence, "none otherwise",
-                column=f"own.{sentence}", value_set=[True], **_aside(config))
+                column=f"{OWN}{sentence}", value_set=[True], **_aside(config))
         for sentence in sentences
     ]  # fmt: skip
 
