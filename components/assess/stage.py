@@ -7,7 +7,7 @@ asked the test split alone; floors learn from the training split, where they lea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,13 +64,6 @@ def assess(
     write_whole(output / PAGE, page.draw(application, config, figures, questions, said))
     books = Books(len(questions) + left_out, len(questions), {"set aside, unanswered or over the limit": left_out})
     return Report({**_metrics(figures), **(judge.figures if judge else {})}, books)
-
-
-def labelled_texts(
-    config: AssessConfig, *, model: Path, tokenizer: Path, examples: Path, checks: Path
-) -> Iterable[Path]:
-    """The file that the config pins, if it does."""
-    return [Path(config.toxic_texts.path)] if config.toxic_texts else []
 
 
 def _floors(

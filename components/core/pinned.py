@@ -7,7 +7,9 @@ file is another value and re-runs what reads it; a file that is not what was pin
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -33,3 +35,16 @@ class PinnedFile(Config):
             fix = f"bring the pinned file back, or write sha256: {found} in params.yaml"
             raise InputError(self.path, found=f"sha256 {found}", expected=f"sha256 {self.sha256}", fix=fix)
         return data
+
+
+def pinned_files(config: Config, **_inputs: Path) -> Iterator[Path]:
+    """The files that a config pins, wherever in it: what a stage reads beside its inputs (``Stage.reads``)."""
+    return _pinned_in(config)
+
+
+def _pinned_in(value: Any) -> Iterator[Path]:
+    if isinstance(value, PinnedFile):
+        yield Path(value.path)
+    elif isinstance(value, Config | tuple):
+        for part in value if isinstance(value, tuple) else vars(value).values():
+            yield from _pinned_in(part)

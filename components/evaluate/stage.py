@@ -9,7 +9,7 @@ the config names make a judge of the samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,11 +62,6 @@ def evaluate(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Pa
     dropped = {"beyond the limits or empty": held_out.num_documents - scored.num_rows}
     metrics = {**summary.metrics(overall, sources), **given_away, **toxic}
     return Report(metrics, Books(held_out.num_documents, scored.num_rows, dropped))
-
-
-def labelled_texts(config: EvaluateConfig, *, model: Path, tokens: Path, tokenizer: Path) -> Iterable[Path]:
-    """The file that the config pins, if it does."""
-    return [Path(config.toxic_texts.path)] if config.toxic_texts else []
 
 
 def _score(

@@ -7,18 +7,12 @@ kept depends neither on their order nor on who worked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.core.crew import Crew
 from components.core.stage import Report
 from components.preprocess.config import PreprocessConfig
-
-
-def evaluation_files(config: PreprocessConfig, *, documents: Path, checks: Path) -> Iterable[Path]:
-    """The files that the config pins."""
-    return [Path(pinned.path) for pinned in config.evaluation_sets]
 
 
 def preprocess(

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from components.validate.verdict import Finding
 
 
-def reference_file(config: DriftConfig, *, subject: Path) -> list[Path]:
-    """The profile that the config pins, if it does."""
-    return [Path(config.reference.path)] if config.reference else []
-
-
 def validate_documents(config: DocumentsConfig, *, subject: Path, output: Path) -> Report:
     """Check the documents of ``ingest``. Raises GateError naming expectation, observed value and limit."""
     from components.core.documents import DOCUMENTS
